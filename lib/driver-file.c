@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * driver-file.c - a regular file or a block device of this host: the leaf where bytes lie. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "driver.h"
+#include "error.h"
+#include "holes.h"
+#include "node.h"
+#include "opener.h"
+
+typedef struct {
+    int fd;
+    HoleMap *holes; /* NULL for a block device: it has none that could be asked for */
+} FileState;
+
+static const char *const file_options[] = { "filename", NULL };
+
+/* How to read a file fast or write it safely; BlockdevOptionsFile of QEMU's block-core.json. */
+static const char *const file_ignored_options[] = {
+    "aio", "aio-max-batch", "drop-cache", "locking", "x-check-cache-dropped", NULL,
+};
+
+static gboolean
+find_size(StrataNode *node, int fd, const struct stat *st, GError **error)
+{
+    guint64 size = st->st_size;
+
+    if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &size) < 0)
+        return strata_throw_errno(error, node, errno, "cannot tell the size of the block device");
+    node->size = size;
+    return TRUE;
+}
+
+static StrataPlace
+place_of(const struct stat *st)
+{
+    return S_ISBLK(st->st_mode)
+               ? (StrataPlace){ .known = TRUE, .device = st->st_rdev }
+               : (StrataPlace){ .known = TRUE, .device = st->st_dev, .inode = st->st_ino };
+}
+
+static gboolean
+file_open(StrataNode *node, StrataOpener *opener, GError **error)
+{
+    FileState *state = g_new0(FileState, 1);
+    struct stat st;
+
+    node->state = state;
+    state->fd = policy_gate_open_file(opener->gate, node, &st, error);
+    if (state->fd < 0 || !find_size(node, state->fd, &st, error))
+        return FALSE;
+    node->claims = TRUE;
+    node->place = place_of(&st);
+    if (S_ISREG(st.st_mode))
+        state->holes = hole_map_new(state->fd, node->size);
+    return TRUE;
+}
+
+static void
+file_close(StrataNode *node)
+{
+    FileState *state = node->state;
+
+    if (!state)
+        return;
+    g_clear_pointer(&state->holes, hole_map_free);
+    if (state->fd >= 0)
+        close(state->fd);
+    g_free(state);
+}
+
+static gsize
+map_all_as_data(const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers, gsize max_answers)
+{
+    gsize n = MIN(n_ranges, max_answers);
+
+    for (gsize i = 0; i < n; i++)
+        answers[i] = (StrataAnswer){ .length = ranges[i].length, .kind = STRATA_ANSWER_OWN };
+    return n;
+}
+
+/* The answer for the beginning of a range. What is remembered may cut an extent in two; an answer
+ * goes on across the cut. */
+static StrataAnswer
+answer_at(HoleView *view, guint64 offset, guint64 length)
+{
+    gboolean is_hole;
+    guint64 end = hole_view_find(view, offset, &is_hole);
+
+    /* Moves forward: no extent is empty. */
+    while (end - offset < length) {
+        gboolean next_is_hole;
+        guint64 next_end = hole_view_find(view, end, &next_is_hole);
+
+        if (next_is_hole != is_hole)
+            break;
+        end = next_end;
+    }
+    return (StrataAnswer){
+        .length = MIN(length, end - offset),
+        .kind = is_hole ? STRATA_ANSWER_ZERO : STRATA_ANSWER_OWN,
+    };
+}
+
+static gsize
+file_map(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
+         gsize max_answers, GError **error)
+{
+    const FileState *state = node->state;
+    g_autoptr(HoleView) view = NULL;
+    gsize n = 0;
+
+    if (!state->holes)
+        return map_all_as_data(ranges, n_ranges, answers, max_answers);
+    view = hole_map_get_view(state->holes);
+    for (gsize i = 0; i < n_ranges; i++) {
+        /* Moves forward: no answer is empty. */
+        for (guint64 done = 0; done < ranges[i].length; n++) {
+            if (n == max_answers)
+                return n;
+            answers[n] = answer_at(view, ranges[i].offset + done, ranges[i].length - done);
+            done += answers[n].length;
+        }
+    }
+    return n;
+}
+
+static gboolean
+file_read(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GError **error)
+{
+    const FileState *state = node->state;
+
+    while (length > 0) {
+        ssize_t n = pread(state->fd, buffer, length, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            return strata_throw_errno(error, node, errno,
+                                      "cannot read %zu bytes at offset 0x%" PRIx64, length, offset);
+        }
+        if (n == 0) {
+            return strata_throw(error, node, STRATA_ERROR_IO,
+                                "the file ends at offset 0x%" PRIx64 ", though it had 0x%" PRIx64
+                                " bytes when it was opened: somebody cut it short",
+                                offset, node->size);
+        }
+        offset += n;
+        buffer += n;
+        length -= n;
+    }
+    return TRUE;
+}
+
+static void
+file_prefetch(StrataNode *node, guint64 offset, guint64 length)
+{
+    const FileState *state = node->state;
+
+    posix_fadvise(state->fd, (off_t)offset, (off_t)length, POSIX_FADV_WILLNEED);
+}
+
+static void
+file_describe(StrataNode *node, GVariantDict *dict)
+{
+    const FileState *state = node->state;
+
+    g_variant_dict_insert(dict, "block-device", "b", state->holes == NULL);
+}
+
+const StrataDriver strata_driver_file = {
+    .name = "file",
+    .is_protocol = TRUE,
+    .options = file_options,
+    .ignored_options = file_ignored_options,
+    .open = file_open,
+    .close = file_close,
+    .map = file_map,
+    .read = file_read,
+    .prefetch = file_prefetch,
+    .describe = file_describe,
+};

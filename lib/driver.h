@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * driver.h - what a driver is, and what it promises. The contract in prose; resolve.c checks it.
+ *
+ * A driver knows its own node and nothing of chains. Its one question is map(): of a range of your
+ * own node, what is yours and whom do you defer to for the rest? docs/resolving.md defines the
+ * answers. Who then follows the edges, counts depth and names the claimant is resolve.c alone.
+ */
+#ifndef STRATA_DRIVER_H
+#define STRATA_DRIVER_H
+
+#include <strata/graph.h>
+
+typedef struct {
+    guint64 offset; /* bytes, in the node that is asked */
+    guint64 length; /* bytes, never 0 */
+} StrataRange;
+
+typedef enum {
+    STRATA_ANSWER_DATA,    /* mine: my bytes, kept in the child of .role at .child_offset */
+    STRATA_ANSWER_OWN,     /* mine, and only I can deliver the bytes, through read(): what a
+                              protocol leaf says of its data, a format of an encoded cluster */
+    STRATA_ANSWER_ZERO,    /* mine: reads as zeros because I say so */
+    STRATA_ANSWER_FORWARD, /* not mine: the child of .role decides, at .child_offset */
+    STRATA_ANSWER_ABSENT,  /* not mine, and nobody to ask: reads as zeros */
+} StrataAnswerKind;
+
+typedef struct {
+    guint64 length;       /* bytes, never 0 */
+    guint64 child_offset; /* DATA, FORWARD: where in the child; else 0 */
+    guint8 kind;          /* StrataAnswerKind */
+    guint8 role;          /* DATA, FORWARD: StrataRole; else 0 */
+    guint16 flags;        /* OWN: STRATA_RUN_COMPRESSED, STRATA_RUN_ENCRYPTED; else 0 */
+} StrataAnswer;
+
+/* A child that open() found named in the image and not in the spec. */
+typedef struct _StrataOpener StrataOpener;
+
+/* Asks open.c to open what a header names as the child in @role, once the driver's open() has
+ * returned. A spec that names the child itself, or says null, goes before the header; a spec that
+ * gives a part of it ("backing.driver") is completed by it.
+ * @name: as it stands in the header (copied); @format: (nullable): as the header says (copied) */
+void strata_opener_name_child(StrataOpener *opener, StrataRole role, const char *name,
+                              const char *format);
+
+typedef struct {
+    const char *name;
+    gboolean is_protocol;               /* a leaf that holds bytes: has no children */
+    guint required_roles;               /* 1 << role: the spec must name these children ("file") */
+    guint optional_roles;               /* 1 << role: the spec may name these */
+    const char *const *options;         /* NULL-terminated: the driver's own keys in a spec, beyond
+                                           "driver", "node-name" and the children */
+    const char *const *ignored_options; /* (nullable) NULL-terminated: QEMU's keys that a read-only
+                                           reader takes and has no use for; documented as such */
+
+    /* Opens @node: reads headers through children[FILE], which is open, checks every number, and
+     * fills in size, claims, forward_roles, place and state. On failure state may be half filled;
+     * close() is called for it all the same. */
+    gboolean (*open)(StrataNode *node, StrataOpener *opener, GError **error);
+
+    /* (nullable) All storage children are open now; the backing file is not. Last checks. */
+    gboolean (*storage_ready)(StrataNode *node, GError **error);
+
+    /* Frees state; children may be closed already. @node->state may be NULL. */
+    void (*close)(StrataNode *node);
+
+    /* Answers for @n_ranges ranges of its own node, taken one after the other: every answer lies in
+     * one range, the answers of a range are consecutive from its beginning, and the next range is
+     * begun only when one is full. The ranges come in no promised order, do not overlap, and lie
+     * within the node's size (the caller has clipped them). Neighbouring answers should be merged
+     * as far as they go, but need not be.
+     *
+     * May stop short at any place, for want of room (@max_answers, at least 1) or because what
+     * follows cannot be told; the caller asks again from there. Only if not even the first byte of
+     * the first range can be told is it a failure: 0, with @error set (DAMAGED, IO, UNSUPPORTED),
+     * naming node, file and offset.
+     *
+     * What may be told of a byte is always the same (while no file changes), whatever ranges it is
+     * asked in. Thread-safe and without a lock held across a read; what must be looked up is looked
+     * up once per table, not once per cluster.
+     *
+     * Returns the number of answers. */
+    gsize (*map)(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
+                 gsize max_answers, GError **error);
+
+    /* (nullable when map() never says OWN) Delivers bytes of a range for which map() said OWN.
+     * Thread-safe. */
+    gboolean (*read)(StrataNode *node, guint64 offset, gsize length, guint8 *buffer,
+                     GError **error);
+
+    /* (nullable) A hint that a range for which map() said OWN will be read. Thread-safe. */
+    void (*prefetch)(StrataNode *node, guint64 offset, guint64 length);
+
+    /* (nullable) Adds the driver's keys for strata_node_describe(). */
+    void (*describe)(StrataNode *node, GVariantDict *dict);
+} StrataDriver;
+
+extern const StrataDriver strata_driver_file;
+extern const StrataDriver strata_driver_raw;
+extern const StrataDriver strata_driver_qcow2;
+
+/* drivers.c: NULL when there is none of that name. */
+const StrataDriver *strata_driver_find(const char *name);
+
+/* drivers.c: "file, qcow2, raw": for messages. Free with g_free(). */
+char *strata_driver_list_names(void);
+
+/* read.c: bytes of a node as anybody sees them, through its whole graph; what a format reads its
+ * headers and tables with. The range must lie within the node's size, else DAMAGED. Recurses once
+ * per level of storage nesting. Thread-safe. */
+gboolean strata_node_read(StrataNode *node, guint64 offset, gsize length, void *buffer,
+                          GError **error);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * node.h - the structs behind the opaque types of graph.h. open.c fills them in; after
+ * strata_graph_open() nothing in them changes, so that every thread may read them without a lock.
+ * (What drivers remember in their state, and the tables, have locks of their own.)
+ */
+#ifndef STRATA_NODE_H
+#define STRATA_NODE_H
+
+#include <strata/graph.h>
+
+#include "driver.h"
+#include "tables.h"
+
+/* Hard limits, in the messages that report them. A chain is walked without recursion, so its
+ * length is bounded for memory and descriptors only; storage nests by recursion (reading a table
+ * of an image in an image reads the inner image), so its limit is what keeps the stack bounded. */
+#define STRATA_MAX_NODES           2048
+#define STRATA_MAX_STORAGE_NESTING 64
+
+/* Where a node's byte 0 lies: a cycle is the same place met again on the way down. */
+typedef struct {
+    gboolean known;
+    guint64 device; /* st_dev, or st_rdev of a block device */
+    guint64 inode;  /* st_ino, or 0 for a block device */
+    guint64 offset; /* bytes into that file, through the windows above it */
+} StrataPlace;
+
+struct _StrataNode {
+    StrataGraph *graph; /* not owned: the graph owns its nodes */
+    const StrataDriver *driver;
+    char *name;
+    StrataSpec *spec; /* owned */
+
+    StrataNode *parent; /* NULL for the top */
+    StrataRole role;    /* to the parent */
+    StrataNode *children[STRATA_N_ROLES];
+    guint index;       /* in the graph's pre-order */
+    guint subtree_end; /* the index after that of the last node below this one */
+
+    /* What the driver's open() found out. */
+    guint64 size;        /* virtual size in bytes */
+    gboolean claims;     /* may answer DATA or ZERO while nobody has claimed (a window does not) */
+    guint forward_roles; /* 1 << role for each role that it may FORWARD to */
+    StrataPlace place;
+    gpointer state; /* the driver's own, freed by its close() */
+};
+
+struct _StrataGraph {
+    gint ref_count;     /* atomic */
+    GPtrArray *nodes;   /* StrataNode, owned, in pre-order */
+    GHashTable *names;  /* name -> StrataNode, neither owned */
+    TableCache *tables; /* metadata of all nodes, shared so that one budget bounds a graph */
+};
+
+/* graph.c: a graph without nodes. */
+StrataGraph *graph_new(void);
+
+/* graph.c: puts the nodes from @start to the last in pre-order, and sets their index and
+ * subtree_end. They are the one at @start and all that stands below it. */
+void graph_number(StrataGraph *graph, guint start);
+
+#endif
