@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * block-status.c - NBD_CMD_BLOCK_STATUS: one walk, from whose runs the lists of all selected
+ * contexts are made. */
+#include "block-status.h"
+
+#include "commands.h"
+
+/* How many extents one reply may hold, all contexts together: 2 MiB, so that an answer about
+ * a fragmented image costs bounded memory. A client asks again from where an answer ends. */
+#define EXTENTS_PER_REPLY (256 * 1024)
+
+/* How many values one reply is made of, whether or not they end up as extents of their own: a
+ * client may select a thousand contexts, or ask for one extent of an image with millions. */
+#define VALUES_PER_REPLY (4 * 1024 * 1024)
+
+typedef struct {
+    StatusList *lists;
+    guint n_lists;
+    gboolean one;     /* NBD_CMD_FLAG_REQ_ONE */
+    guint64 n_values; /* computed so far */
+} Status;
+
+void
+status_list_init(StatusList *list, const Context *context, guint limit)
+{
+    *list = (StatusList){ .context = context, .limit = limit };
+    list->extents = g_array_new(FALSE, FALSE, sizeof(NbdExtent));
+}
+
+void
+status_list_clear(StatusList *list)
+{
+    g_clear_pointer(&list->extents, g_array_unref);
+}
+
+void
+status_list_add(StatusList *list, const StrataRun *run)
+{
+    NbdExtent extent = {
+        .length = (guint32)run->length,
+        .flags = context_value(list->context, run),
+    };
+    NbdExtent *last = NULL;
+
+    if (list->full)
+        return;
+    if (list->extents->len > 0)
+        last = &g_array_index(list->extents, NbdExtent, list->extents->len - 1);
+    if (last != NULL && last->flags == extent.flags)
+        last->length += extent.length;
+    else if (list->extents->len == list->limit)
+        list->full = TRUE;
+    else
+        g_array_append_val(list->extents, extent);
+}
+
+NbdExtent *
+status_list_finish(StatusList *list)
+{
+    NbdExtent *extents = (NbdExtent *)(gpointer)list->extents->data;
+
+    for (guint i = 0; i < list->extents->len; i++) {
+        extents[i].length = GUINT32_TO_BE(extents[i].length);
+        extents[i].flags = GUINT32_TO_BE(extents[i].flags);
+    }
+    return extents;
+}
+
+/* Nothing is gained by going on once a list is full, since the client asks again from its end; but
+ * where only one extent per context is wanted, all shall have it at its full length. */
+static gboolean
+is_enough(const Status *status)
+{
+    guint n_full = 0;
+
+    if (status->n_values >= VALUES_PER_REPLY)
+        return TRUE;
+    for (guint i = 0; i < status->n_lists; i++)
+        n_full += status->lists[i].full;
+    return n_full > 0 && (!status->one || n_full == status->n_lists);
+}
+
+static void
+add_runs(Status *status, const StrataRun *runs, gsize n_runs)
+{
+    for (gsize r = 0; r < n_runs; r++)
+        for (guint i = 0; i < status->n_lists; i++)
+            status_list_add(&status->lists[i], &runs[r]);
+    status->n_values += n_runs * status->n_lists;
+}
+
+/* Fails only if there is nothing to tell: where the range begins well and is damaged further on,
+ * the answer ends before the damage. */
+static gboolean
+collect(Worker *worker, const Request *request, Status *status, GError **error)
+{
+    StrataWalk *walk = worker_get_walk(worker);
+    guint64 offset = request->offset;
+    guint64 end = offset + request->length;
+
+    while (offset < end && !is_enough(status)) {
+        g_autoptr(GError) local_error = NULL;
+        gsize n_runs;
+        const StrataRun *runs;
+
+        if (offset > request->offset && connection_is_stopping(worker->connection))
+            break;
+        runs = strata_walk_resolve(walk, offset, end - offset, &n_runs, &local_error);
+        if (runs == NULL && offset > request->offset)
+            break;
+        if (runs == NULL) {
+            g_propagate_error(error, g_steal_pointer(&local_error));
+            return FALSE;
+        }
+        add_runs(status, runs, n_runs);
+        offset = runs[n_runs - 1].offset + runs[n_runs - 1].length;
+    }
+    return TRUE;
+}
+
+static void
+send_lists(Worker *worker, const Request *request, Status *status)
+{
+    for (guint i = 0; i < status->n_lists; i++) {
+        StatusList *list = &status->lists[i];
+        NbdExtent *extents = status_list_finish(list);
+
+        if (!reply_status(worker->connection, request, i + 1, extents, list->extents->len,
+                          i + 1 == status->n_lists))
+            return;
+    }
+}
+
+void
+command_block_status(Worker *worker, const Request *request)
+{
+    GPtrArray *contexts = worker->connection->negotiation.contexts;
+    gboolean one = (request->flags & NBD_CMD_FLAG_REQ_ONE) != 0;
+    g_autofree StatusList *lists = g_new0(StatusList, contexts->len);
+    Status status = { .lists = lists, .n_lists = contexts->len, .one = one };
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < contexts->len; i++)
+        status_list_init(&lists[i], g_ptr_array_index(contexts, i),
+                         one ? 1 : EXTENTS_PER_REPLY / contexts->len);
+    if (collect(worker, request, &status, &error))
+        send_lists(worker, request, &status);
+    else
+        command_fail(worker, request, NBD_EIO, error->message);
+    for (guint i = 0; i < contexts->len; i++)
+        status_list_clear(&lists[i]);
+}

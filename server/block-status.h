@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * block-status.h - lists of extents, one per context, all filled from the same runs. */
+#ifndef STRATA_BLOCK_STATUS_H
+#define STRATA_BLOCK_STATUS_H
+
+#include "contexts.h"
+#include "proto.h"
+
+/* The extents of one context, in wire order of bytes once they are finished. */
+typedef struct {
+    const Context *context;
+    GArray *extents; /* NbdExtent; neighbours differ */
+    guint limit;     /* on how many there may be */
+    gboolean full;   /* a further extent would have been over the limit: the list has ended */
+} StatusList;
+
+void status_list_init(StatusList *list, const Context *context, guint limit);
+void status_list_clear(StatusList *list);
+
+/* Adds what follows the extents so far. The sum of all lengths is the caller's to keep in 32 bits.
+ */
+void status_list_add(StatusList *list, const StrataRun *run);
+
+/* Turns the extents into the protocol's byte order. */
+NbdExtent *status_list_finish(StatusList *list);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * option-meta.c - listing and selecting metadata contexts. */
+#include "option.h"
+
+#include <string.h>
+
+/* More queries than any client has; it bounds what one connection may select. */
+#define MAX_QUERIES 1024
+
+typedef struct {
+    char *export_name;
+    GPtrArray *queries;
+} MetaRequest;
+
+static void
+meta_request_clear(MetaRequest *request)
+{
+    g_free(request->export_name);
+    g_ptr_array_unref(request->queries);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MetaRequest, meta_request_clear)
+
+static gboolean
+read_counted_string(Option *option, char **out_text)
+{
+    guint32 length;
+
+    return option_read_u32(option, &length) && option_read_string(option, length, out_text);
+}
+
+static gboolean
+read_queries(Option *option, guint32 n_queries, GPtrArray *queries)
+{
+    for (guint32 i = 0; i < n_queries; i++) {
+        char *query;
+
+        if (!read_counted_string(option, &query))
+            return FALSE;
+        g_ptr_array_add(queries, query);
+    }
+    return option_at_end(option);
+}
+
+/* Returns FALSE when the option was refused. */
+static gboolean
+read_request(Option *option, MetaRequest *request)
+{
+    guint32 n_queries;
+
+    if (!read_counted_string(option, &request->export_name) ||
+        !option_read_u32(option, &n_queries)) {
+        option_refuse(option, NBD_REP_ERR_INVALID, "%s: the data is malformed",
+                      proto_option_name(option->number));
+        return FALSE;
+    }
+    if (n_queries > MAX_QUERIES) {
+        option_refuse(option, NBD_REP_ERR_TOO_BIG, "%s: %u queries, but %d are the limit",
+                      proto_option_name(option->number), n_queries, MAX_QUERIES);
+        return FALSE;
+    }
+    if (!read_queries(option, n_queries, request->queries)) {
+        option_refuse(option, NBD_REP_ERR_INVALID, "%s: the queries are malformed",
+                      proto_option_name(option->number));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Returns: (nullable): the export that @request is about; NULL when the option was refused */
+static ExportView *
+find_export(const Negotiation *negotiation, Option *option, const MetaRequest *request)
+{
+    ExportView *view = exports_find(negotiation->exports, request->export_name);
+
+    if (view == NULL)
+        option_refuse(option, NBD_REP_ERR_UNKNOWN, "there is no such export");
+    return view;
+}
+
+static void
+reply_context(Option *option, guint32 id, const Context *context)
+{
+    guint32 id_be = GUINT32_TO_BE(id);
+    g_autoptr(GByteArray) data = g_byte_array_new();
+
+    g_byte_array_append(data, (const guint8 *)&id_be, sizeof id_be);
+    g_byte_array_append(data, (const guint8 *)context->name, (guint)strlen(context->name));
+    option_reply(option, NBD_REP_META_CONTEXT, data->data, data->len);
+}
+
+OptionResult
+option_meta_list(Negotiation *negotiation, Option *option)
+{
+    g_auto(MetaRequest) request = { .queries = g_ptr_array_new_with_free_func(g_free) };
+    g_autoptr(ExportView) view = NULL;
+    g_autoptr(GPtrArray) contexts = NULL;
+
+    if (!read_request(option, &request))
+        return OPTION_NEXT;
+    view = find_export(negotiation, option, &request);
+    if (view == NULL)
+        return OPTION_NEXT;
+    contexts =
+        request.queries->len == 0 ? contexts_list(view) : contexts_query(view, request.queries);
+    for (guint i = 0; i < contexts->len; i++)
+        reply_context(option, 0, g_ptr_array_index(contexts, i));
+    option_ack(option);
+    return OPTION_NEXT;
+}
+
+OptionResult
+option_meta_set(Negotiation *negotiation, Option *option)
+{
+    g_auto(MetaRequest) request = { .queries = g_ptr_array_new_with_free_func(g_free) };
+
+    /* What was selected before is replaced, even where this fails. */
+    negotiation_forget_contexts(negotiation);
+    if (!negotiation->structured)
+        return option_refuse(option, NBD_REP_ERR_INVALID,
+                             "NBD_OPT_SET_META_CONTEXT comes after NBD_OPT_STRUCTURED_REPLY");
+    if (!read_request(option, &request))
+        return OPTION_NEXT;
+    negotiation->meta_view = find_export(negotiation, option, &request);
+    if (negotiation->meta_view == NULL)
+        return OPTION_NEXT;
+    negotiation->meta_export = g_steal_pointer(&request.export_name);
+    negotiation->contexts = contexts_select(negotiation->meta_view, request.queries);
+    for (guint i = 0; i < negotiation->contexts->len; i++)
+        reply_context(option, i + 1, g_ptr_array_index(negotiation->contexts, i));
+    option_ack(option);
+    return OPTION_NEXT;
+}

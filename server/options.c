@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * options.c - the command line of strata-nbd: one table, from which it is read and --help printed.
+ * Where qemu-nbd has a letter, it means the same, and getopt_long() reads both. */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strata/strata.h>
+#include <string.h>
+
+#include "qemu-options.h"
+
+typedef enum {
+    KIND_FLAG,   /* gboolean */
+    KIND_TEXT,   /* char * */
+    KIND_NAME,   /* char *, not empty */
+    KIND_NAMES,  /* char **, grows with each use */
+    KIND_NUMBER, /* int, from 0 up */
+    KIND_HELP,
+} Kind;
+
+typedef struct {
+    const char *name;
+    char letter; /* '\0': none */
+    Kind kind;
+    gsize member;      /* of Options */
+    const char *value; /* as --help calls it; NULL: takes none */
+    const char *needs; /* the same in a message */
+    const char *help;
+} Row;
+
+#define AT(member) G_STRUCT_OFFSET(Options, member)
+
+static const Row rows[] = {
+    { "socket", 'k', KIND_NAME, AT(socket), "PATH", "a path", "Listen on the Unix socket PATH" },
+    { "bind", 'b', KIND_NAME, AT(bind), "HOST", "an address or a name of this machine",
+      "Listen on this address or name (default: every interface)" },
+    { "port", 'p', KIND_NAME, AT(port), "PORT", "a number from 0 to 65535 or the name of a service",
+      "Listen on this TCP port; 0 for any free one (default: 10809)" },
+    { "export-name", 'x', KIND_TEXT, AT(export_name), "NAME", "a name",
+      "Serve the image under this name (default: the empty one)" },
+    { "description", 'D', KIND_TEXT, AT(description), "TEXT", "a text",
+      "Describe the export so (default: its chain of layers)" },
+    { "format", 'f', KIND_NAME, AT(format), "FORMAT", "a format",
+      "The format of IMAGE: raw or qcow2 (default: recognised)" },
+    { "image-opts", '\0', KIND_FLAG, AT(image_opts), NULL, NULL,
+      "IMAGE is a list of options: driver=...,file.driver=..." },
+    { "backing-format", '\0', KIND_NAME, AT(backing_format), "FORMAT", "a format",
+      "The format of backing files whose overlay does not tell it" },
+    { "allow", '\0', KIND_NAMES, AT(allow), "DIR", "a directory",
+      "Let image headers name files beneath DIR, too (may be repeated)" },
+    { "shared", 'e', KIND_NUMBER, AT(shared), "NUM", "a number of clients",
+      "At most NUM clients at once, and exit after the last; 0 for any number" },
+    { "persistent", 't', KIND_FLAG, AT(persistent), NULL, NULL,
+      "Do not exit after the last client" },
+    { "read-only", 'r', KIND_FLAG, AT(read_only), NULL, NULL, "Serve read-only (always so)" },
+    { "allocation-depth", 'A', KIND_FLAG, AT(allocation_depth), NULL, NULL,
+      "Offer qemu:allocation-depth (always so)" },
+    { "run", '\0', KIND_NAME, AT(run), "CMD", "a command",
+      "Serve on a private socket while the shell runs CMD, with $uri set" },
+    { "pid-file", '\0', KIND_NAME, AT(pid_file), "PATH", "a path",
+      "Write the process ID there once clients can connect" },
+    { "exit-with-parent", '\0', KIND_FLAG, AT(exit_with_parent), NULL, NULL,
+      "Exit when the process that started this one does" },
+    { "verbose", 'v', KIND_FLAG, AT(verbose), NULL, NULL, "Log every connection and option" },
+    { "help", 'h', KIND_HELP, 0, NULL, NULL, "Print this help and exit" },
+    { "version", 'V', KIND_FLAG, AT(version), NULL, NULL, "Print the version and exit" },
+};
+
+static const char introduction[] =
+    "Usage: strata-nbd [OPTION...] IMAGE\n\n"
+    "Serves a graph of disk images over NBD, read-only, and tells clients which layer\n"
+    "supplies each range.\n\n";
+
+static const char epilogue[] =
+    "\nIMAGE is a file name, \"json:{...}\", or with --image-opts \"driver=...,...\".\n"
+    "Without -k, -b, -p and --run it is served on every interface, TCP port 10809.\n"
+    "See strata-nbd(8).\n";
+
+/* What getopt_long() returns for a long option: its place in rows, then in qemu_options. Above
+ * every letter, so that '?' and ':' keep their meaning. */
+#define FIRST_CODE 256
+
+static void
+print_help(void)
+{
+    fputs(introduction, stdout);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        char letter[] = { '-', rows[i].letter, ',', '\0' };
+        g_autofree char *name =
+            g_strconcat("--", rows[i].name, rows[i].value != NULL ? "=" : "", rows[i].value, NULL);
+
+        printf("  %3s %-24s %s\n", rows[i].letter != '\0' ? letter : "", name, rows[i].help);
+    }
+    fputs(epilogue, stdout);
+}
+
+static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static gboolean
+fail(GError **error, const char *format, ...)
+{
+    g_autofree char *message = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    message = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_set_error_literal(error, STRATA_ERROR, STRATA_ERROR_SPEC, message);
+    options_point_to_help(error);
+    return FALSE;
+}
+
+void
+options_point_to_help(GError **error)
+{
+    g_autofree char *message = NULL;
+
+    if (error == NULL || *error == NULL)
+        return;
+    message = g_strconcat((*error)->message, " (see strata-nbd --help)", NULL);
+    g_free((*error)->message);
+    (*error)->message = g_steal_pointer(&message);
+}
+
+static gboolean
+set_number(int *member, const Row *row, const char *value, GError **error)
+{
+    guint64 number;
+
+    if (!g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT, &number, NULL))
+        return fail(error, "--%s takes %s from 0 to %d, not '%s'", row->name, row->needs, G_MAXINT,
+                    value);
+    *member = (int)number;
+    return TRUE;
+}
+
+static void
+append(char ***list, const char *value)
+{
+    guint length = *list == NULL ? 0 : g_strv_length(*list);
+
+    *list = g_renew(char *, *list, length + 2);
+    (*list)[length] = g_strdup(value);
+    (*list)[length + 1] = NULL;
+}
+
+/* The last use of an option counts. */
+static void
+set_text(char **member, const char *value)
+{
+    g_free(*member);
+    *member = g_strdup(value);
+}
+
+static gboolean
+apply(Options *options, const Row *row, const char *value, GError **error)
+{
+    gpointer member = G_STRUCT_MEMBER_P(options, row->member);
+
+    if ((row->kind == KIND_NAME || row->kind == KIND_NAMES) && *value == '\0')
+        return fail(error, "--%s needs %s", row->name, row->needs);
+    switch (row->kind) {
+    case KIND_FLAG:
+        *(gboolean *)member = TRUE;
+        return TRUE;
+    case KIND_TEXT:
+    case KIND_NAME:
+        set_text(member, value);
+        return TRUE;
+    case KIND_NAMES:
+        append(member, value);
+        return TRUE;
+    case KIND_NUMBER:
+        return set_number(member, row, value, error);
+    case KIND_HELP:
+        print_help();
+        exit(EXIT_SUCCESS);
+    }
+    return TRUE;
+}
+
+/* A value of an option of qemu-nbd's is optional here: it is refused with or without. */
+static struct option *
+list_long_options(void)
+{
+    struct option *list = g_new0(struct option, G_N_ELEMENTS(rows) + qemu_options_count + 1);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        list[i] = (struct option){
+            .name = rows[i].name,
+            .has_arg = rows[i].value != NULL ? required_argument : no_argument,
+            .val = FIRST_CODE + (int)i,
+        };
+    for (gsize i = 0; i < qemu_options_count; i++)
+        list[G_N_ELEMENTS(rows) + i] = (struct option){
+            .name = qemu_options[i].name,
+            .has_arg = optional_argument,
+            .val = FIRST_CODE + (int)(G_N_ELEMENTS(rows) + i),
+        };
+    return list;
+}
+
+/* The colon in front: a missing value is told apart from an unknown option, and getopt_long()
+ * itself prints nothing. */
+static char *
+list_letters(void)
+{
+    g_autoptr(GString) letters = g_string_new(":");
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (rows[i].letter != '\0')
+            g_string_append_printf(letters, "%c%s", rows[i].letter,
+                                   rows[i].value != NULL ? ":" : "");
+    for (gsize i = 0; i < qemu_options_count; i++)
+        if (qemu_options[i].letter != '\0')
+            g_string_append_printf(letters, "%c", qemu_options[i].letter);
+    return g_string_free(g_steal_pointer(&letters), FALSE);
+}
+
+/* @code: of getopt_long(): a letter or from FIRST_CODE up */
+static const Row *
+find_row(int code)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (code == FIRST_CODE + (int)i || (code != '\0' && code == rows[i].letter))
+            return &rows[i];
+    return NULL;
+}
+
+static const QemuOption *
+find_qemu_option(int code)
+{
+    for (gsize i = 0; i < qemu_options_count; i++)
+        if (code == FIRST_CODE + (int)(G_N_ELEMENTS(rows) + i) ||
+            (code != '\0' && code == qemu_options[i].letter))
+            return &qemu_options[i];
+    return NULL;
+}
+
+/* The names that begin with @word (without the dashes), for a message; NULL if there is at most
+ * one. */
+static char *
+list_matches(const struct option *list, const char *word)
+{
+    gsize length = strcspn(word, "=");
+    g_autoptr(GString) matches = g_string_new(NULL);
+    guint count = 0;
+
+    for (; list->name != NULL; list++)
+        if (strncmp(list->name, word, length) == 0)
+            g_string_append_printf(matches, "%s--%s", count++ == 0 ? "" : ", ", list->name);
+    return count > 1 ? g_strdup(matches->str) : NULL;
+}
+
+/* getopt_long() has said '?': optopt is 0 for a word that is no option, the option's code where a
+ * flag was given a value, else a letter. */
+static gboolean
+refuse_unknown(const struct option *list, const char *word, GError **error)
+{
+    const Row *row = find_row(optopt);
+    g_autofree char *escaped = strata_escape(word);
+    g_autofree char *matches = NULL;
+    char letter[] = { (char)optopt, '\0' };
+    g_autofree char *escaped_letter = strata_escape(letter);
+
+    if (row != NULL)
+        return fail(error, "--%s takes no value, but there is one: '%s'", row->name, escaped);
+    if (optopt != 0)
+        return fail(error, "there is no option -%s", escaped_letter);
+    matches = list_matches(list, word + strlen("--"));
+    if (matches != NULL)
+        return fail(error, "'%s' may mean any of %s", escaped, matches);
+    return fail(error, "there is no option %s", escaped);
+}
+
+static gboolean
+refuse_qemu_option(const QemuOption *option, int code, GError **error)
+{
+    g_autofree char *letter = code < FIRST_CODE
+                                  ? g_strdup_printf("-%c (--%s)", option->letter, option->name)
+                                  : g_strdup_printf("--%s", option->name);
+
+    return fail(error, "qemu-nbd's option %s is not one of strata-nbd's: %s", letter,
+                option->instead);
+}
+
+/* @word: where getopt_long() stood. */
+static gboolean
+take_option(Options *options, int code, const struct option *list, const char *word, GError **error)
+{
+    const QemuOption *foreign = find_qemu_option(code);
+    const Row *row = find_row(code == ':' ? optopt : code);
+
+    if (foreign != NULL)
+        return refuse_qemu_option(foreign, code, error);
+    if (row == NULL)
+        return refuse_unknown(list, word, error);
+    if (code == ':')
+        return fail(error, "--%s needs %s", row->name, row->needs);
+    return apply(options, row, optarg, error);
+}
+
+static gboolean
+take_options(Options *options, int argc, char **argv, GError **error)
+{
+    g_autofree struct option *list = list_long_options();
+    g_autofree char *letters = list_letters();
+    int code;
+
+    opterr = 0;
+    while ((code = getopt_long(argc, argv, letters, list, NULL)) != -1)
+        if (!take_option(options, code, list, argv[optind - 1], error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean
+check(const Options *options, GError **error)
+{
+    if (options->version)
+        return TRUE;
+    if (options->image == NULL)
+        return fail(error, "no image was given");
+    if (options->socket != NULL && (options->bind != NULL || options->port != NULL))
+        return fail(error, "--socket does not go with --bind or --port");
+    if (options->image_opts && options->format != NULL)
+        return fail(error, "--format does not go with --image-opts: write driver=FORMAT there");
+    return TRUE;
+}
+
+gboolean
+options_parse(Options *options, int argc, char **argv, GError **error)
+{
+    options->shared = -1;
+    if (!take_options(options, argc, argv, error))
+        return FALSE;
+    if (argc - optind > 1)
+        return fail(error, "there is one image too many: '%s'; put a command for --run in quotes",
+                    argv[optind + 1]);
+    options->image = g_strdup(argv[optind]);
+    if (options->export_name == NULL)
+        options->export_name = g_strdup("");
+    return check(options, error);
+}
+
+gboolean
+options_exit_when_idle(const Options *options)
+{
+    return options->shared > 0 && !options->persistent && options->run == NULL;
+}
+
+void
+options_clear(Options *options)
+{
+    g_free(options->image);
+    g_free(options->format);
+    g_strfreev(options->allow);
+    g_free(options->backing_format);
+    g_free(options->socket);
+    g_free(options->bind);
+    g_free(options->port);
+    g_free(options->export_name);
+    g_free(options->description);
+    g_free(options->run);
+    g_free(options->pid_file);
+}

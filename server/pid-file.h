@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * pid-file.h - --pid-file: locked as long as the server runs, as qemu-nbd does it. */
+#ifndef STRATA_PID_FILE_H
+#define STRATA_PID_FILE_H
+
+#include <glib.h>
+
+typedef struct {
+    const char *path; /* NULL: none is wanted */
+    int fd;           /* locked; -1: not there yet */
+    gboolean written;
+} PidFile;
+
+/* Refuses a path that could not be written later on. What stands there is locked; nothing is made,
+ * so that the file appears when the server is ready. @path must outlive @file. */
+gboolean pid_file_claim(PidFile *file, const char *path, GError **error);
+
+/* Writes the process ID. */
+gboolean pid_file_write(PidFile *file, GError **error);
+
+/* Removes what was written, if it still stands there, and unlocks. */
+void pid_file_close(PidFile *file);
+
+#endif

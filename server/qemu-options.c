@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * qemu-options.c - what to do instead of the options of qemu-nbd that strata-nbd does not have.
+ * DIFFERENCES in strata-nbd(8) lists the same. */
+#include "qemu-options.h"
+
+#define NO_CACHE    "leave it out, images are read through the host's page cache"
+#define NO_WRITES   "leave it out, strata-nbd never writes"
+#define NO_TLS      "it has no TLS, use a Unix socket or a network that you trust"
+#define NO_SNAPSHOT "internal snapshots are not served, make a copy with qemu-img convert -l"
+#define NO_KERNEL   "it serves no kernel device, use nbd-client with its socket"
+
+const QemuOption qemu_options[] = {
+    { "aio", '\0', "leave it out, requests are carried out by threads" },
+    { "bitmap", 'B',
+      "stored bitmaps are not served, the qemu:dirty-bitmap:above:NODE contexts always are" },
+    { "cache", '\0', NO_CACHE },
+    { "connect", 'c', NO_KERNEL },
+    { "detect-zeroes", '\0', NO_WRITES },
+    { "discard", '\0', NO_WRITES },
+    { "disconnect", 'd', NO_KERNEL },
+    { "fork", '\0', "run it in the background with '&' and wait for its --pid-file" },
+    { "list", 'L', "use nbdinfo --list" },
+    { "load-snapshot", 'l', NO_SNAPSHOT },
+    { "nocache", 'n', NO_CACHE },
+    { "object", '\0', NO_TLS },
+    { "offset", 'o', "use --image-opts with driver=raw,offset=NUM and the image as its file" },
+    { "partition", 'P',
+      "use --image-opts with driver=raw,offset=NUM,size=NUM and the image as its file" },
+    { "selinux-label", '\0', "set the label with runcon(1)" },
+    { "snapshot", 's',
+      "leave it out, strata-nbd never writes; for a writable view use nbdkit's "
+      "cow filter with nbdkit-strata-plugin" },
+    { "tls-authz", '\0', NO_TLS },
+    { "tls-creds", '\0', NO_TLS },
+    { "tls-hostname", '\0', NO_TLS },
+    { "trace", 'T', "use --verbose" },
+};
+
+const gsize qemu_options_count = G_N_ELEMENTS(qemu_options);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * tsan-glib.c - tells the thread sanitizer of GLib's locks.
+ *
+ * Debian's GLib is not instrumented and makes its locks of futexes, so the sanitizer does not see
+ * that they order anything, and reports races where there are none. In the build with that
+ * sanitizer (tests/run) this file is linked into everything of ours: it stands before GLib's
+ * functions and says which of them hand over memory. Locks that strata does not use are left out.
+ */
+#include <dlfcn.h>
+#include <glib.h>
+
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+
+/* GLib's own function of that name, found anew each time: the cost does not matter here, and a
+ * static variable would need a lock. */
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+void
+g_mutex_lock(GMutex *mutex)
+{
+    REAL(g_mutex_lock)(mutex);
+    __tsan_acquire(mutex);
+}
+
+gboolean
+g_mutex_trylock(GMutex *mutex)
+{
+    gboolean locked = REAL(g_mutex_trylock)(mutex);
+
+    if (locked)
+        __tsan_acquire(mutex);
+    return locked;
+}
+
+void
+g_mutex_unlock(GMutex *mutex)
+{
+    __tsan_release(mutex);
+    REAL(g_mutex_unlock)(mutex);
+}
+
+void
+g_cond_wait(GCond *cond, GMutex *mutex)
+{
+    __tsan_release(mutex);
+    REAL(g_cond_wait)(cond, mutex);
+    __tsan_acquire(mutex);
+}
+
+gboolean
+g_cond_wait_until(GCond *cond, GMutex *mutex, gint64 end_time)
+{
+    gboolean signalled;
+
+    __tsan_release(mutex);
+    signalled = REAL(g_cond_wait_until)(cond, mutex, end_time);
+    __tsan_acquire(mutex);
+    return signalled;
+}
+
+void
+g_async_queue_push(GAsyncQueue *queue, gpointer data)
+{
+    __tsan_release(queue);
+    REAL(g_async_queue_push)(queue, data);
+}
+
+gpointer
+g_async_queue_pop(GAsyncQueue *queue)
+{
+    gpointer data = REAL(g_async_queue_pop)(queue);
+
+    __tsan_acquire(queue);
+    return data;
+}
+
+gpointer
+g_async_queue_try_pop(GAsyncQueue *queue)
+{
+    gpointer data = REAL(g_async_queue_try_pop)(queue);
+
+    __tsan_acquire(queue);
+    return data;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * test-server-contexts.c - context values from runs, names and queries, and lists of extents. */
+#include "block-status.h"
+#include "contexts.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+/* window > overlay > base; each image keeps its bytes in a leaf. */
+typedef struct {
+    char *folder;
+    StrataGraph *graph;
+    StrataNode *window, *overlay, *base;
+    StrataExports *exports;
+    ExportView *view;
+} Fixture;
+
+static char *
+make_image(Fixture *fixture, const char *name)
+{
+    char *path = g_build_filename(fixture->folder, name, NULL);
+    const char *argv[] = { "qemu-img", "create", "-q", "-f", "qcow2", path, "10M", NULL };
+    g_autoptr(GError) error = NULL;
+    int status;
+
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
+                 &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(status, ==, 0);
+    return path;
+}
+
+static StrataGraph *
+open_graph(const char *overlay, const char *base)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(StrataSpec) spec = NULL;
+    g_autofree char *text = g_strdup_printf(
+        "json:{\"driver\": \"raw\", \"node-name\": \"window\", \"file\": {"
+        "\"driver\": \"qcow2\", \"node-name\": \"overlay\","
+        "\"file\": {\"driver\": \"file\", \"node-name\": \"leaf\", \"filename\": \"%s\"},"
+        "\"backing\": {\"driver\": \"qcow2\", \"node-name\": \"base\","
+        "\"file\": {\"driver\": \"file\", \"filename\": \"%s\"}}}}",
+        overlay, base);
+    StrataGraph *graph;
+
+    spec = strata_spec_parse(text, STRATA_SPEC_FILENAME, NULL, &error);
+    g_assert_no_error(error);
+    graph = strata_graph_open(spec, NULL, &error);
+    g_assert_no_error(error);
+    return graph;
+}
+
+static void
+set_up(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *overlay = NULL;
+    g_autofree char *base = NULL;
+
+    fixture->folder = g_dir_make_tmp("st.XXXXXX", &error);
+    g_assert_no_error(error);
+    overlay = make_image(fixture, "overlay");
+    base = make_image(fixture, "base");
+    fixture->graph = open_graph(overlay, base);
+    fixture->window = strata_graph_find_node(fixture->graph, "window");
+    fixture->overlay = strata_graph_find_node(fixture->graph, "overlay");
+    fixture->base = strata_graph_find_node(fixture->graph, "base");
+    g_unlink(overlay);
+    g_unlink(base);
+    fixture->exports = strata_exports_new();
+    g_assert_true(strata_exports_add(fixture->exports, "vm", NULL, fixture->graph, &error));
+    fixture->view = exports_find(fixture->exports, "vm");
+    g_assert_nonnull(fixture->view);
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer data)
+{
+    export_view_free(fixture->view);
+    strata_exports_free(fixture->exports);
+    strata_graph_unref(fixture->graph);
+    g_rmdir(fixture->folder);
+    g_free(fixture->folder);
+}
+
+static GPtrArray *
+select_one(Fixture *fixture, const char *name)
+{
+    g_autoptr(GPtrArray) queries = g_ptr_array_new();
+    GPtrArray *contexts;
+
+    g_ptr_array_add(queries, (gpointer)name);
+    contexts = contexts_select(fixture->view, queries);
+    g_assert_cmpuint(contexts->len, ==, 1);
+    return contexts;
+}
+
+static void
+assert_value(Fixture *fixture, const char *name, const StrataRun *run, guint32 expected)
+{
+    g_autoptr(GPtrArray) contexts = select_one(fixture, name);
+
+    g_assert_cmphex(context_value(g_ptr_array_index(contexts, 0), run), ==, expected);
+}
+
+static void
+test_values(Fixture *fixture, gconstpointer data)
+{
+    guint layer = export_view_layer_number(fixture->view, fixture->base);
+    StrataRun nobody = { .length = 1, .flags = STRATA_RUN_ZERO };
+    StrataRun run = { .length = 1, .claimant = fixture->base, .depth = 2 };
+
+    g_assert_cmpuint(layer, >, 0);
+    assert_value(fixture, "base:allocation", &run, 0);
+    assert_value(fixture, "qemu:allocation-depth", &run, 2);
+    assert_value(fixture, "strata:layer", &run, layer);
+    assert_value(fixture, "strata:only:base", &run, 1);
+    assert_value(fixture, "strata:only:overlay", &run, 0);
+    assert_value(fixture, "strata:above:base", &run, 0);
+    assert_value(fixture, "strata:above:leaf", &run, 1);
+    assert_value(fixture, "strata:joint", &run, 4 | layer << 8);
+    run.claimant = fixture->overlay;
+    assert_value(fixture, "strata:above:base", &run, 1);
+    assert_value(fixture, "qemu:dirty-bitmap:above:base", &run, 1);
+    assert_value(fixture, "qemu:dirty-bitmap:above:overlay", &run, 0);
+
+    run.claimant = fixture->base;
+    run.flags = STRATA_RUN_ZERO | STRATA_RUN_PAST_END;
+    assert_value(fixture, "base:allocation", &run, 3);
+    assert_value(fixture, "strata:joint", &run, 0x27 | layer << 8);
+    run.flags = STRATA_RUN_COMPRESSED | STRATA_RUN_ENCRYPTED;
+    assert_value(fixture, "base:allocation", &run, 0);
+    assert_value(fixture, "strata:joint", &run, 0x1c | layer << 8);
+
+    assert_value(fixture, "base:allocation", &nobody, 3);
+    assert_value(fixture, "qemu:allocation-depth", &nobody, 0);
+    assert_value(fixture, "strata:layer", &nobody, 0);
+    assert_value(fixture, "strata:above:base", &nobody, 0);
+    assert_value(fixture, "strata:only:base", &nobody, 0);
+    assert_value(fixture, "strata:joint", &nobody, 3);
+}
+
+static void
+test_nodes_of_other_views(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(ExportView) view = exports_find(fixture->exports, "vm@base");
+    g_autoptr(GPtrArray) queries = g_ptr_array_new();
+    g_autoptr(GPtrArray) contexts = NULL;
+
+    g_ptr_array_add(queries, (gpointer) "strata:only:overlay");
+    g_ptr_array_add(queries, (gpointer) "strata:only:base");
+    contexts = contexts_select(view, queries);
+    g_assert_cmpuint(contexts->len, ==, 1);
+    g_assert_cmpstr(((Context *)g_ptr_array_index(contexts, 0))->name, ==, "strata:only:base");
+}
+
+static void
+test_exports(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *chain = exports_describe_chain(fixture->window);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpstr(chain, ==, "window (raw window) > overlay (qcow2) > base (qcow2)");
+    g_assert_null(exports_find(fixture->exports, "vm@leaf"));
+    g_assert_null(exports_find(fixture->exports, "vm@"));
+    g_assert_null(exports_find(fixture->exports, "@base"));
+    g_assert_false(strata_exports_add(fixture->exports, "vm", NULL, fixture->graph, &error));
+    g_assert_error(error, STRATA_ERROR, STRATA_ERROR_SPEC);
+}
+
+/* The exact name of an export goes before NAME@NODE. */
+static void
+test_exact_name_first(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(ExportView) view = NULL;
+    g_autoptr(GError) error = NULL;
+
+    strata_exports_add(fixture->exports, "vm@base", NULL, fixture->graph, &error);
+    g_assert_no_error(error);
+    view = exports_find(fixture->exports, "vm@base");
+    g_assert_true(view->node == fixture->window);
+}
+
+static void
+test_extents(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GPtrArray) contexts = select_one(fixture, "base:allocation");
+    StrataRun data_run = { .length = 5 };
+    StrataRun zero_run = { .length = 7, .flags = STRATA_RUN_ZERO };
+    NbdExtent *extents;
+    StatusList list;
+
+    status_list_init(&list, g_ptr_array_index(contexts, 0), 2);
+    status_list_add(&list, &data_run);
+    status_list_add(&list, &data_run);
+    status_list_add(&list, &zero_run);
+    status_list_add(&list, &zero_run);
+    g_assert_false(list.full);
+    status_list_add(&list, &data_run);
+    g_assert_true(list.full);
+    status_list_add(&list, &zero_run); /* must not follow a gap */
+    g_assert_cmpuint(list.extents->len, ==, 2);
+    extents = status_list_finish(&list);
+    g_assert_cmpuint(GUINT32_FROM_BE(extents[0].length), ==, 10);
+    g_assert_cmpuint(GUINT32_FROM_BE(extents[0].flags), ==, 0);
+    g_assert_cmpuint(GUINT32_FROM_BE(extents[1].length), ==, 14);
+    g_assert_cmpuint(GUINT32_FROM_BE(extents[1].flags), ==, 3);
+    status_list_clear(&list);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add("/contexts/values", Fixture, NULL, set_up, test_values, tear_down);
+    g_test_add("/contexts/other-views", Fixture, NULL, set_up, test_nodes_of_other_views,
+               tear_down);
+    g_test_add("/contexts/extents", Fixture, NULL, set_up, test_extents, tear_down);
+    g_test_add("/exports/names", Fixture, NULL, set_up, test_exports, tear_down);
+    g_test_add("/exports/exact-name-first", Fixture, NULL, set_up, test_exact_name_first,
+               tear_down);
+    return g_test_run();
+}
