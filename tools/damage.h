@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * damage.h - where does a range that cannot be told end? */
+#ifndef STRATA_TOOL_DAMAGE_H
+#define STRATA_TOOL_DAMAGE_H
+
+#include <glib.h>
+
+/* Whether the byte at @offset can be told. */
+typedef gboolean (*DamageProbe)(guint64 offset, gpointer data);
+
+/* One per map: the fine steps are a budget of the whole map, so that an image that is damaged all
+ * over costs a bounded number of probes. */
+typedef struct {
+    guint64 step;     /* bytes, above 0: no damage is expected to be shorter */
+    guint fine_steps; /* how many probes may still be that close together */
+} DamageSearch;
+
+/* @bad: an offset that cannot be told; @end: where the map ends, above @bad.
+ *
+ * Goes on step by step, and once the fine steps are used up in steps that double; from the first
+ * byte that can be told it then looks back for the exact place. So the end is exact while fine
+ * steps last; later a sound range between two damaged ones may be passed over, never the reverse.
+ *
+ * Returns the offset, above @bad, from which the map can go on, or @end. */
+guint64 damage_find_end(DamageSearch *search, guint64 bad, guint64 end, DamageProbe probe,
+                        gpointer data);
+
+#endif
