@@ -2,8 +2,9 @@
  * spec-tree.h - the struct behind StrataSpec, for the files that build, check and print it. A spec
  * is changed only by those who made it and before anybody else holds it.
  *
- *   spec.c  tree, copies, accessors      spec-parse.c  the three forms of text to a tree
- *   spec-check.c  drivers, keys, values  spec-json.c   a tree to text */
+ *   spec.c        tree, copies, accessors   spec-parse.c      text in its three forms to a tree
+ *   spec-put.c    one key, one value        spec-from-json.c  JSON to a tree
+ *   spec-check.c  drivers, keys, values     spec-to-json.c    a tree to JSON */
 #ifndef STRATA_SPEC_TREE_H
 #define STRATA_SPEC_TREE_H
 
@@ -45,6 +46,19 @@ StrataSpec *spec_ensure_child(StrataSpec *spec, StrataRole role);
 
 /* -1 if @key is not the name of a role. */
 int spec_role_from_key(const char *key, gsize length);
+
+/* spec-put.c: sets @error to SPEC with that sentence. Returns FALSE. */
+gboolean spec_throw(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* spec-put.c: goes down from @spec by the roles that *@key begins with, making nodes where there
+ * are none; *@key is then a key of the node that is returned. NULL with @error. */
+StrataSpec *spec_descend(StrataSpec *spec, const char **key, GError **error);
+
+/* spec-put.c: puts the value of a key such as "backing.file.filename" into the tree. */
+gboolean spec_put(StrataSpec *root, const char *dotted_key, const SpecValue *value, GError **error);
+
+/* spec-from-json.c: the text after "json:". */
+StrataSpec *spec_from_json(const char *json, GError **error);
 
 /* One node of a tree and how it hangs there; a list of all of them replaces recursion. */
 typedef struct {

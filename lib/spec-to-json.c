@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * spec-json.c - a spec written in QEMU's blockdev form. */
+ * spec-to-json.c - a tree to QEMU's blockdev form. */
 #include <json-glib/json-glib.h>
 #include <string.h>
 
