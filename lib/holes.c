@@ -35,6 +35,10 @@ typedef struct {
     HoleExtent extents[];
 } HoleBlock;
 
+/* A kernel's clock for files may stand still for some milliseconds: a file that was written just
+ * before its stamp was taken may be written just after it too, and have the same stamp. */
+#define STAMP_SETTLES_USEC (100 * 1000)
+
 /* What tells one state of a file from another. */
 typedef struct {
     off_t size;
@@ -45,7 +49,8 @@ typedef struct {
 typedef struct {
     gint ref_count; /* atomic */
     FileStamp stamp;
-    GPtrArray *blocks; /* HoleBlock, referenced; by start; disjoint */
+    gboolean is_settled; /* a change after the stamp was taken would show in the next one */
+    GPtrArray *blocks;   /* HoleBlock, referenced; by start; disjoint */
 } HoleList;
 
 struct _HoleMap {
@@ -82,6 +87,20 @@ hole_block_end(const HoleBlock *block)
     return block->extents[block->n_extents - 1].end;
 }
 
+static gint64
+usec_of(struct timespec time)
+{
+    return (gint64)time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
+}
+
+static gboolean
+is_settled(const FileStamp *stamp)
+{
+    gint64 last_change = MAX(usec_of(stamp->mtime), usec_of(stamp->ctime));
+
+    return g_get_real_time() - last_change > STAMP_SETTLES_USEC;
+}
+
 static HoleList *
 hole_list_new(const FileStamp *stamp)
 {
@@ -89,6 +108,7 @@ hole_list_new(const FileStamp *stamp)
 
     list->ref_count = 1;
     list->stamp = *stamp;
+    list->is_settled = is_settled(stamp);
     list->blocks = g_ptr_array_new_with_free_func((GDestroyNotify)hole_block_unref);
     return list;
 }
@@ -133,6 +153,7 @@ hole_list_with(const HoleList *list, HoleBlock *block)
     HoleList *longer = hole_list_new(&list->stamp);
     guint at = hole_list_search(list, block->start);
 
+    longer->is_settled = list->is_settled; /* it holds what was found since then */
     for (guint i = 0; i < list->blocks->len && list->blocks->len < MAX_BLOCKS; i++) {
         if (i == at)
             g_ptr_array_add(longer->blocks, hole_block_ref(block));
@@ -205,7 +226,7 @@ hole_map_get_view(HoleMap *map)
 
     view->map = map;
     g_mutex_lock(&map->lock);
-    if (!same_stamp(&map->list->stamp, &stamp)) {
+    if (!map->list->is_settled || !same_stamp(&map->list->stamp, &stamp)) {
         outdated = map->list;
         map->list = hole_list_new(&stamp);
     }
@@ -268,14 +289,15 @@ static HoleExtent
 seek_extent(int fd, guint64 offset, guint64 limit, guint64 file_size)
 {
     const HoleExtent rest_is_data = { .end = limit, .is_hole = FALSE };
-    const HoleExtent rest_is_hole = { .end = MIN(limit, file_size), .is_hole = TRUE };
     off_t data = offset < file_size ? lseek(fd, (off_t)offset, SEEK_DATA) : -1;
     off_t hole;
 
     if (offset >= file_size)
         return rest_is_data;
+    if (data < 0 && (errno != ENXIO || stamp_of(fd).size < (off_t)file_size))
+        return rest_is_data;
     if (data < 0)
-        return errno == ENXIO ? rest_is_hole : rest_is_data;
+        return (HoleExtent){ .end = MIN(limit, file_size), .is_hole = TRUE };
     if ((guint64)data > offset)
         return (HoleExtent){ .end = MIN((guint64)data, limit), .is_hole = TRUE };
     hole = lseek(fd, (off_t)offset, SEEK_HOLE);
