@@ -103,7 +103,8 @@ collect(Worker *worker, const Request *request, Status *status, GError **error)
         gsize n_runs;
         const StrataRun *runs;
 
-        if (offset > request->offset && connection_is_stopping(worker->connection))
+        if (offset > request->offset &&
+            (connection_is_stopping(worker->connection) || connection_is_gone(worker->connection)))
             break;
         runs = strata_walk_resolve(walk, offset, end - offset, &n_runs, &local_error);
         if (runs == NULL && offset > request->offset)

@@ -49,6 +49,15 @@ connection_is_stopping(Connection *connection)
     return g_atomic_int_get(&connection->stopping);
 }
 
+gboolean
+connection_is_gone(Connection *connection)
+{
+    if (stream_is_open(&connection->stream))
+        return FALSE;
+    connection_cut(connection);
+    return TRUE;
+}
+
 void
 connection_stop(Connection *connection)
 {

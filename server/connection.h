@@ -63,6 +63,9 @@ void connection_cut(Connection *connection);
 
 gboolean connection_is_stopping(Connection *connection);
 
+/* Whether nobody is there any more to read an answer; then the connection ends. For long work. */
+gboolean connection_is_gone(Connection *connection);
+
 /* Sends @pieces as one message; on failure the connection ends. Any thread. */
 gboolean connection_send(Connection *connection, struct iovec *pieces, gsize n_pieces);
 

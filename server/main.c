@@ -177,6 +177,24 @@ open_graph(const Options *options, GError **error)
     return strata_graph_open(spec, policy, error);
 }
 
+/* An empty image looks like a pid file that is to be written. */
+static gboolean
+check_pid_file_is_no_image(const Server *server, StrataGraph *graph, GError **error)
+{
+    for (guint i = 0; i < strata_graph_get_n_nodes(graph); i++) {
+        const char *filename = strata_node_get_filename(strata_graph_get_node(graph, i));
+        g_autofree char *shown = NULL;
+
+        if (filename == NULL || !pid_file_is(&server->pid_file, filename))
+            continue;
+        shown = strata_escape(filename);
+        g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
+                    "--pid-file names '%s', which is served; choose another path", shown);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean
 make_engine(Server *server, GError **error)
 {
@@ -184,7 +202,7 @@ make_engine(Server *server, GError **error)
     g_autoptr(StrataGraph) graph = open_graph(options, error);
     g_autoptr(StrataExports) exports = NULL;
 
-    if (graph == NULL)
+    if (graph == NULL || !check_pid_file_is_no_image(server, graph, error))
         return FALSE;
     exports = strata_exports_new();
     if (!strata_exports_add(exports, options->export_name, options->description, graph, error)) {

@@ -98,10 +98,7 @@ lock(const PidFile *file, GError **error)
 static gboolean
 stands_at_path(const PidFile *file)
 {
-    struct stat ours, found;
-
-    return fstat(file->fd, &ours) == 0 && stat(file->path, &found) == 0 &&
-           ours.st_dev == found.st_dev && ours.st_ino == found.st_ino;
+    return pid_file_is(file, file->path);
 }
 
 static void
@@ -170,11 +167,29 @@ pid_file_write(PidFile *file, GError **error)
     return written == length || refuse(file, "the disk is full", error);
 }
 
+gboolean
+pid_file_is(const PidFile *file, const char *path)
+{
+    struct stat ours, other;
+
+    return file->fd >= 0 && fstat(file->fd, &ours) == 0 && stat(path, &other) == 0 &&
+           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+}
+
+/* A symbolic link that leads to the file is the user's, and stays. */
+static gboolean
+is_link(const PidFile *file)
+{
+    struct stat found;
+
+    return lstat(file->path, &found) == 0 && S_ISLNK(found.st_mode);
+}
+
 void
 pid_file_close(PidFile *file)
 {
     /* Where it cannot be removed, it shall at least name no process any more. */
-    if (file->written && stands_at_path(file) && g_unlink(file->path) < 0 &&
+    if (file->written && stands_at_path(file) && (is_link(file) || g_unlink(file->path) < 0) &&
         ftruncate(file->fd, 0) < 0)
         g_warning("the pid file '%s' cannot be removed: %s", file->path, g_strerror(errno));
     let_go(file);

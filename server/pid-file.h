@@ -15,6 +15,9 @@ typedef struct {
  * so that the file appears when the server is ready. @path must outlive @file. */
 gboolean pid_file_claim(PidFile *file, const char *path, GError **error);
 
+/* Whether @path leads to the very file that was claimed. */
+gboolean pid_file_is(const PidFile *file, const char *path);
+
 /* Writes the process ID. */
 gboolean pid_file_write(PidFile *file, GError **error);
 

@@ -146,8 +146,11 @@ read_large_in_one(const Reader *reader)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
         g_mutex_locker_new(&reader->worker->connection->large_lock);
-    g_autofree guint8 *buffer = g_try_malloc(reader->request->length);
+    g_autofree guint8 *buffer = NULL;
 
+    if (connection_is_gone(reader->worker->connection))
+        return;
+    buffer = g_try_malloc(reader->request->length);
     read_in_one(reader, buffer);
 }
 

@@ -68,6 +68,15 @@ stream_wait(Stream *stream, int timeout_ms)
     return poll(&entry, 1, timeout_ms) != 0;
 }
 
+/* A client that only closed its sending side (POLLRDHUP) may still wait for answers. */
+gboolean
+stream_is_open(Stream *stream)
+{
+    struct pollfd entry = { .fd = stream->fd };
+
+    return poll(&entry, 1, 0) <= 0 || (entry.revents & (POLLHUP | POLLERR)) == 0;
+}
+
 /* Steps over what has been sent. Returns how many pieces are done with. */
 static gsize
 skip_sent(struct iovec *pieces, gsize n_pieces, gsize sent)

@@ -24,6 +24,9 @@ gboolean stream_drain(Stream *stream, guint64 length);
 /* Whether a byte or the end of the stream can be received within @timeout_ms. */
 gboolean stream_wait(Stream *stream, int timeout_ms);
 
+/* Whether the other side can still read, as far as is known without sending to it. */
+gboolean stream_is_open(Stream *stream);
+
 /* All of @pieces, which are changed on the way. */
 gboolean stream_send(Stream *stream, struct iovec *pieces, gsize n_pieces);
 

@@ -56,6 +56,21 @@ echo 7 >"$pid"
 assert_fails_with missing "$STRATA_NBD" -k "$tmp/s" --pid-file "$pid" "$tmp/missing"
 assert_eq 7 "$(cat "$pid")" "an old pid file after a failed start"
 
+# An image that is empty is an image all the same.
+: >"$tmp/empty.raw"
+assert_fails_with 'which is served' \
+    timeout 20 "$STRATA_NBD" -k "$tmp/s" --pid-file "$tmp/empty.raw" "$tmp/empty.raw"
+[[ -e $tmp/empty.raw ]] || fail "the image was removed"
+
+# A symbolic link stays, and what it leads to names nobody any more.
+: >"$tmp/real"
+ln -s real "$tmp/link"
+start_process "$STRATA_NBD" -k "$tmp/s" --pid-file "$tmp/link" "$image"
+wait_for_pid_file "$tmp/link"
+stop_process "$server_pid"
+[[ -L $tmp/link ]] || fail "the link was removed"
+assert_eq '' "$(cat "$tmp/real")" "what a link leads to, after the end"
+
 # The directory need not be writable, as long as the file is there.
 mkdir "$tmp/locked"
 : >"$tmp/locked/pid"
