@@ -7,6 +7,16 @@
 #include <glib.h>
 #include <string.h>
 
+static inline guint16
+load_be16(const guint8 *bytes, gsize size, gsize at)
+{
+    guint16 value;
+
+    g_return_val_if_fail(at <= size && sizeof value <= size - at, 0);
+    memcpy(&value, bytes + at, sizeof value);
+    return GUINT16_FROM_BE(value);
+}
+
 static inline guint32
 load_be32(const guint8 *bytes, gsize size, gsize at)
 {

@@ -3,38 +3,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "changes.h"
 #include "driver.h"
 #include "error.h"
+#include "file-stamp.h"
 #include "holes.h"
+#include "lock.h"
 #include "node.h"
 #include "opener.h"
+#include "spec.h"
 
 typedef struct {
     int fd;
     HoleMap *holes; /* NULL for a block device: it has none that could be asked for */
 } FileState;
 
-static const char *const file_options[] = { "filename", NULL };
+static const char *const file_options[] = { "filename", "locking", NULL };
 
 /* How to read a file fast or write it safely; BlockdevOptionsFile of QEMU's block-core.json. */
 static const char *const file_ignored_options[] = {
-    "aio", "aio-max-batch", "drop-cache", "locking", "x-check-cache-dropped", NULL,
+    "aio", "aio-max-batch", "drop-cache", "x-check-cache-dropped", NULL,
 };
-
-static gboolean
-find_size(StrataNode *node, int fd, const struct stat *st, GError **error)
-{
-    guint64 size = st->st_size;
-
-    if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &size) < 0)
-        return strata_throw_errno(error, node, errno, "cannot tell the size of the block device");
-    node->size = size;
-    return TRUE;
-}
 
 static StrataPlace
 place_of(const struct stat *st)
@@ -44,6 +35,62 @@ place_of(const struct stat *st)
                : (StrataPlace){ .known = TRUE, .device = st->st_dev, .inode = st->st_ino };
 }
 
+static ImageLocking
+locking_of(StrataNode *node)
+{
+    const char *word = spec_get_text(node->spec, "locking");
+
+    if (!word || g_str_equal(word, "auto"))
+        return IMAGE_LOCKING_AUTO;
+    return g_str_equal(word, "on") ? IMAGE_LOCKING_ON : IMAGE_LOCKING_OFF;
+}
+
+/* What the node says or, as in QEMU, what the nearest node above it says, or the policy. */
+static ImageLockKind
+lock_kind_of(StrataNode *node, StrataOpener *opener)
+{
+    gboolean shares = policy_gate_shares(opener->gate);
+
+    for (StrataNode *up = node; up; up = up->parent) {
+        const char *word = spec_get_text(up->spec, "force-share");
+
+        if (word) {
+            shares = g_str_equal(word, "on");
+            break;
+        }
+    }
+    return shares ? IMAGE_LOCK_SHARED : IMAGE_LOCK_NO_WRITERS;
+}
+
+/* The file that another node has open; it is there whatever has become of its name, of the current
+ * directory or of our rights. */
+static int
+share_file(StrataNode *node, StrataNode *other, struct stat *out_stat, GError **error)
+{
+    const FileState *state = other->state;
+    int fd = fcntl(state->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd >= 0 && fstat(fd, out_stat) == 0)
+        return fd;
+    strata_throw_errno(error, node, errno, "cannot open it again");
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* The size as it is once nobody may change it any more. */
+static gboolean
+find_size(StrataNode *node, int fd, GError **error)
+{
+    FileStamp stamp;
+
+    if (!file_stamp_take(fd, &stamp))
+        return strata_throw_errno(error, node, errno, "cannot tell its size");
+    node->size = stamp.size;
+    return TRUE;
+}
+
+/* Locks come before all else: not a byte is read from a file that somebody writes to. */
 static gboolean
 file_open(StrataNode *node, StrataOpener *opener, GError **error)
 {
@@ -51,8 +98,13 @@ file_open(StrataNode *node, StrataOpener *opener, GError **error)
     struct stat st;
 
     node->state = state;
-    state->fd = policy_gate_open_file(opener->gate, node, &st, error);
-    if (state->fd < 0 || !find_size(node, state->fd, &st, error))
+    state->fd = opener->again ? share_file(node, opener->again, &st, error)
+                              : policy_gate_open_file(opener->gate, node, &st, error);
+    if (state->fd < 0 ||
+        !image_lock_take(node, state->fd, locking_of(node), lock_kind_of(node, opener), error))
+        return FALSE;
+    changes_watch(node->graph->changes, node, state->fd);
+    if (!find_size(node, state->fd, error))
         return FALSE;
     node->claims = TRUE;
     node->place = place_of(&st);
@@ -72,16 +124,6 @@ file_close(StrataNode *node)
     if (state->fd >= 0)
         close(state->fd);
     g_free(state);
-}
-
-static gsize
-map_all_as_data(const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers, gsize max_answers)
-{
-    gsize n = MIN(n_ranges, max_answers);
-
-    for (gsize i = 0; i < n; i++)
-        answers[i] = (StrataAnswer){ .length = ranges[i].length, .kind = STRATA_ANSWER_OWN };
-    return n;
 }
 
 /* The answer for the beginning of a range. What is remembered may cut an extent in two; an answer
@@ -116,7 +158,7 @@ file_map(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnsw
     gsize n = 0;
 
     if (!state->holes)
-        return map_all_as_data(ranges, n_ranges, answers, max_answers);
+        return strata_map_all_as_own(ranges, n_ranges, 0, answers, max_answers);
     view = hole_map_get_view(state->holes);
     for (gsize i = 0; i < n_ranges; i++) {
         /* Moves forward: no answer is empty. */

@@ -52,8 +52,9 @@ raw_open(StrataNode *node, StrataOpener *opener, GError **error)
     node->state = state;
     if (!find_range(node, child->size, &state->offset, &node->size, error))
         return FALSE;
-    node->claims = child->driver->is_protocol;
+    node->claims = strata_node_is_storage(child);
     node->forward_roles = node->claims ? 0 : 1 << STRATA_ROLE_FILE;
+    node->forward_offset = state->offset;
     node->place = child->place;
     node->place.known =
         child->place.known && checked_add(child->place.offset, state->offset, &node->place.offset);

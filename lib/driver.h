@@ -8,6 +8,7 @@
 #ifndef STRATA_DRIVER_H
 #define STRATA_DRIVER_H
 
+#include <strata/bitmap.h>
 #include <strata/graph.h>
 
 typedef struct {
@@ -29,7 +30,12 @@ typedef struct {
     guint64 child_offset; /* DATA, FORWARD: where in the child; else 0 */
     guint8 kind;          /* StrataAnswerKind */
     guint8 role;          /* DATA, FORWARD: StrataRole; else 0 */
-    guint16 flags;        /* OWN: STRATA_RUN_COMPRESSED, STRATA_RUN_ENCRYPTED; else 0 */
+    guint16 flags;        /* OWN: STRATA_RUN_COMPRESSED, STRATA_RUN_ENCRYPTED; a node with remote
+                             depth: these and STRATA_RUN_PAST_END with OWN and ZERO; else 0 */
+    guint16 depth;        /* OWN, ZERO of a node with remote depth: the backing edges crossed beyond
+                             it; else 0 */
+    guint16 layer;        /* OWN, ZERO: whose claim it is: 0 for the node's own, n for that of the
+                             n-th layer that strata_opener_add_layer() added; else 0 */
 } StrataAnswer;
 
 /* A child that open() found named in the image and not in the spec. */
@@ -41,6 +47,21 @@ typedef struct _StrataOpener StrataOpener;
  * @name: as it stands in the header (copied); @format: (nullable): as the header says (copied) */
 void strata_opener_name_child(StrataOpener *opener, StrataRole role, const char *name,
                               const char *format);
+
+/* Adds, below @node, the next layer of a server that tells its layers: a node without storage of
+ * its own, in whose name @node answers. Called from open(), when node->size is known, from the top
+ * of the remote chain down. The name is made of the name of @node, a '/' and @name (copied), with
+ * what cannot stand in a name made '_'. FALSE with @error: LIMIT. */
+gboolean strata_opener_add_layer(StrataOpener *opener, StrataNode *node, const char *name,
+                                 GError **error);
+
+/* What the user lent under that ID (strata_policy_add_object()); objects.h has the struct. Return
+ * NULL with @error: SPEC, naming @node and the ID. Both belong to the policy, which the graph holds
+ * and which wipes a secret's bytes in the end. */
+GBytes *strata_opener_get_secret(StrataOpener *opener, StrataNode *node, const char *id,
+                                 GError **error);
+const struct _TlsCreds *strata_opener_get_tls_creds(StrataOpener *opener, StrataNode *node,
+                                                    const char *id, GError **error);
 
 typedef struct {
     const char *name;
@@ -87,6 +108,20 @@ typedef struct {
     gboolean (*read)(StrataNode *node, guint64 offset, gsize length, guint8 *buffer,
                      GError **error);
 
+    /* (nullable unless open() filled in node->bitmaps) The content of one of its own bitmaps over a
+     * range of its own node: consecutive runs from the range's beginning, coalesced as far as they
+     * go; offsets are the node's. May stop short. Returns 0 with @error if not even the first byte
+     * can be told. @bitmap is consistent. Thread-safe. */
+    gsize (*map_bitmap)(StrataNode *node, const StrataBitmap *bitmap, StrataRange range,
+                        StrataBitmapRun *runs, gsize max_runs, GError **error);
+
+    /* (nullable) A file of the graph has changed underneath: does what open() read of this node
+     * still hold? What is cached beside it (tables, clusters, holes) is dropped by the caller.
+     * FALSE with @error makes the node answer with that error: for good if it is CHANGED, a
+     * difference that was read; after any other it is asked again. Reads nothing but what lies in
+     * the storage below the node. Not called by two threads at once for the same node. */
+    gboolean (*still_holds)(StrataNode *node, GError **error);
+
     /* (nullable) A hint that a range for which map() said OWN will be read. Thread-safe. */
     void (*prefetch)(StrataNode *node, guint64 offset, guint64 length);
 
@@ -95,8 +130,16 @@ typedef struct {
 } StrataDriver;
 
 extern const StrataDriver strata_driver_file;
-extern const StrataDriver strata_driver_raw;
+extern const StrataDriver strata_driver_luks;
+extern const StrataDriver strata_driver_nbd;
 extern const StrataDriver strata_driver_qcow2;
+extern const StrataDriver strata_driver_raw;
+extern const StrataDriver strata_driver_remote; /* of what strata_opener_add_layer() adds; no spec
+                                                   can name it */
+
+/* map-all.c: answers as map() for a node all of which is OWN, with those flags (STRATA_RUN_). */
+gsize strata_map_all_as_own(const StrataRange *ranges, gsize n_ranges, guint16 flags,
+                            StrataAnswer *answers, gsize max_answers);
 
 /* drivers.c: NULL when there is none of that name. */
 const StrataDriver *strata_driver_find(const char *name);

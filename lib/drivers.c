@@ -4,9 +4,8 @@
 
 /* In the order of their names, because messages list them so. */
 static const StrataDriver *const drivers[] = {
-    &strata_driver_file,
-    &strata_driver_qcow2,
-    &strata_driver_raw,
+    &strata_driver_file,  &strata_driver_luks, &strata_driver_nbd,
+    &strata_driver_qcow2, &strata_driver_raw,
 };
 
 const StrataDriver *

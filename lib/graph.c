@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * graph.c - a graph's life, its order, and what it tells of its nodes. */
+#include <strata/snapshot.h>
+
 #include "node.h"
+#include "policy.h"
 #include "spec.h"
 
 #define TABLE_BUDGET (32 * 1024 * 1024)
 
+/* Who copies a disk reads it with several requests in flight on several connections, in the order
+ * of their offsets. This is room for 32 clusters of the largest kind (2 MiB): two for each of 16
+ * such readers, so that a cluster stays until the last of its small pieces has been read. */
+#define CLUSTER_BUDGET (64 * 1024 * 1024)
+
 static void
 node_free(StrataNode *node)
 {
+    g_clear_pointer(&node->snapshots, g_array_unref);
+    g_clear_pointer(&node->bitmaps, g_ptr_array_unref);
     g_clear_pointer(&node->spec, strata_spec_unref);
+    g_free(node->uri);
     g_free(node->name);
     g_free(node);
 }
@@ -22,6 +33,8 @@ graph_new(void)
     graph->nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_free);
     graph->names = g_hash_table_new(g_str_hash, g_str_equal);
     graph->tables = table_cache_new(TABLE_BUDGET);
+    graph->changes = changes_new(graph);
+    graph->clusters = table_cache_new(CLUSTER_BUDGET);
     return graph;
 }
 
@@ -50,7 +63,10 @@ strata_graph_unref(StrataGraph *graph)
     if (!g_atomic_int_dec_and_test(&graph->ref_count))
         return;
     close_nodes(graph);
+    changes_free(graph->changes);
     table_cache_free(graph->tables);
+    table_cache_free(graph->clusters);
+    g_clear_pointer(&graph->gate, policy_gate_unref);
     g_hash_table_unref(graph->names);
     g_ptr_array_unref(graph->nodes);
     g_free(graph);
@@ -141,6 +157,8 @@ strata_node_get_size(StrataNode *node)
 const char *
 strata_node_get_filename(StrataNode *node)
 {
+    if (node->uri)
+        return node->uri;
     return node->spec && strata_node_is_protocol(node) ? spec_get_text(node->spec, "filename")
                                                        : NULL;
 }
@@ -168,6 +186,12 @@ gboolean
 strata_node_is_protocol(StrataNode *node)
 {
     return node->driver && node->driver->is_protocol;
+}
+
+gboolean
+strata_node_is_storage(StrataNode *node)
+{
+    return strata_node_is_protocol(node) && !node->tells_depth;
 }
 
 gboolean
@@ -215,6 +239,28 @@ strata_node_list_layers(StrataNode *node)
         if (may_claim(path->pdata[i], node))
             g_ptr_array_add(layers, path->pdata[i]);
     return layers;
+}
+
+const StrataSnapshot *
+strata_node_get_snapshots(StrataNode *node, gsize *out_n)
+{
+    *out_n = node->snapshots ? node->snapshots->len : 0;
+    return *out_n ? &g_array_index(node->snapshots, StrataSnapshot, 0) : NULL;
+}
+
+const StrataSnapshot *
+strata_node_find_snapshot(StrataNode *node, const char *id_or_name)
+{
+    gsize n;
+    const StrataSnapshot *snapshots = strata_node_get_snapshots(node, &n);
+
+    for (gsize i = 0; i < n; i++)
+        if (g_str_equal(snapshots[i].id, id_or_name))
+            return &snapshots[i];
+    for (gsize i = 0; i < n; i++)
+        if (g_str_equal(snapshots[i].name, id_or_name))
+            return &snapshots[i];
+    return NULL;
 }
 
 GVariant *

@@ -10,8 +10,9 @@
 #include "holes.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "file-stamp.h"
 
 /* How many extents one question may seek for: some hundred microseconds. */
 #define BLOCK_EXTENTS 256
@@ -34,17 +35,6 @@ typedef struct {
     guint n_extents; /* at least 1 */
     HoleExtent extents[];
 } HoleBlock;
-
-/* A kernel's clock for files may stand still for some milliseconds: a file that was written just
- * before its stamp was taken may be written just after it too, and have the same stamp. */
-#define STAMP_SETTLES_USEC (100 * 1000)
-
-/* What tells one state of a file from another. */
-typedef struct {
-    off_t size;
-    struct timespec mtime;
-    struct timespec ctime;
-} FileStamp;
 
 typedef struct {
     gint ref_count; /* atomic */
@@ -87,20 +77,6 @@ hole_block_end(const HoleBlock *block)
     return block->extents[block->n_extents - 1].end;
 }
 
-static gint64
-usec_of(struct timespec time)
-{
-    return (gint64)time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
-}
-
-static gboolean
-is_settled(const FileStamp *stamp)
-{
-    gint64 last_change = MAX(usec_of(stamp->mtime), usec_of(stamp->ctime));
-
-    return g_get_real_time() - last_change > STAMP_SETTLES_USEC;
-}
-
 static HoleList *
 hole_list_new(const FileStamp *stamp)
 {
@@ -108,7 +84,7 @@ hole_list_new(const FileStamp *stamp)
 
     list->ref_count = 1;
     list->stamp = *stamp;
-    list->is_settled = is_settled(stamp);
+    list->is_settled = file_stamp_is_settled(stamp);
     list->blocks = g_ptr_array_new_with_free_func((GDestroyNotify)hole_block_unref);
     return list;
 }
@@ -173,27 +149,15 @@ hole_list_overlaps(const HoleList *list, const HoleBlock *block)
     return next && next->start < hole_block_end(block);
 }
 
-/* A file that cannot be examined has a stamp like no other only by chance; its reads will fail. */
+/* A file that cannot be examined is one of 0 bytes: nothing of it is a hole. Its reads will fail.
+ */
 static FileStamp
 stamp_of(int fd)
 {
-    struct stat st = { 0 };
+    FileStamp stamp;
 
-    if (fstat(fd, &st) < 0)
-        return (FileStamp){ .size = -1 };
-    return (FileStamp){ .size = st.st_size, .mtime = st.st_mtim, .ctime = st.st_ctim };
-}
-
-static gboolean
-same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static gboolean
-same_stamp(const FileStamp *a, const FileStamp *b)
-{
-    return a->size == b->size && same_time(a->mtime, b->mtime) && same_time(a->ctime, b->ctime);
+    file_stamp_take(fd, &stamp);
+    return stamp;
 }
 
 HoleMap *
@@ -226,7 +190,7 @@ hole_map_get_view(HoleMap *map)
 
     view->map = map;
     g_mutex_lock(&map->lock);
-    if (!map->list->is_settled || !same_stamp(&map->list->stamp, &stamp)) {
+    if (!map->list->is_settled || !file_stamp_equal(&map->list->stamp, &stamp)) {
         outdated = map->list;
         map->list = hole_list_new(&stamp);
     }
@@ -272,7 +236,7 @@ publish(HoleView *view, HoleBlock *block)
             return;
         }
         hole_list_unref(longer);
-        if (!same_stamp(&view->list->stamp, &previous->stamp)) {
+        if (!file_stamp_equal(&view->list->stamp, &previous->stamp)) {
             hole_list_unref(view->list);
             view->list = previous;
             return;
@@ -294,7 +258,7 @@ seek_extent(int fd, guint64 offset, guint64 limit, guint64 file_size)
 
     if (offset >= file_size)
         return rest_is_data;
-    if (data < 0 && (errno != ENXIO || stamp_of(fd).size < (off_t)file_size))
+    if (data < 0 && (errno != ENXIO || stamp_of(fd).size < file_size))
         return rest_is_data;
     if (data < 0)
         return (HoleExtent){ .end = MIN(limit, file_size), .is_hole = TRUE };
@@ -310,7 +274,7 @@ seek_extent(int fd, guint64 offset, guint64 limit, guint64 file_size)
 static HoleBlock *
 seek_block(const HoleView *view, guint64 offset, guint64 limit)
 {
-    guint64 file_size = MAX(view->list->stamp.size, 0);
+    guint64 file_size = view->list->stamp.size;
     HoleBlock *block = g_malloc(sizeof *block + BLOCK_EXTENTS * sizeof block->extents[0]);
     guint64 position = offset;
 

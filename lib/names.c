@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "nbd/name.h"
 #include "node.h"
 #include "spec.h"
 
@@ -44,9 +45,12 @@ base_name_of_file(StrataNode *node)
     while (node->children[STRATA_ROLE_FILE])
         node = node->children[STRATA_ROLE_FILE];
     filename = strata_node_get_filename(node);
-    if (!filename)
+    if (node->driver == &strata_driver_nbd)
+        name = remote_name_suggest(node->spec);
+    else if (filename)
+        name = g_path_get_basename(filename);
+    else
         return g_strdup(node->driver ? node->driver->name : "image");
-    name = g_path_get_basename(filename);
     for (char *c = name; *c; c++)
         if (!is_name_char(*c))
             *c = '_';
@@ -59,7 +63,23 @@ is_window(StrataNode *node)
 {
     StrataNode *child = node->children[STRATA_ROLE_FILE];
 
-    return node->driver == &strata_driver_raw && child && !child->driver->is_protocol;
+    return node->driver == &strata_driver_raw && child && !strata_node_is_storage(child);
+}
+
+/* The server's node stands above its layers, and has its name already. */
+static char *
+name_behind_server(StrataNode *layer)
+{
+    StrataNode *server = layer->parent;
+    char *name;
+
+    while (server->driver == &strata_driver_remote)
+        server = server->parent;
+    name = g_strconcat(server->name, "/", (const char *)layer->state, NULL);
+    for (char *c = strchr(name, '/') + 1; *c; c++)
+        if (!is_name_char(*c) && *c != '/')
+            *c = '_';
+    return name;
 }
 
 char *
@@ -69,9 +89,11 @@ names_suggest(StrataNode *node)
 
     if (explicit_name(node))
         return g_strdup(explicit_name(node));
+    if (node->driver == &strata_driver_remote)
+        return name_behind_server(node);
     base = base_name_of_file(node);
-    if (node->driver && node->driver->is_protocol)
-        return g_strconcat(base, "-file", NULL);
+    if (strata_node_is_storage(node))
+        return g_strconcat(base, node->driver == &strata_driver_nbd ? "-nbd" : "-file", NULL);
     return is_window(node) ? g_strconcat(base, "-raw", NULL) : g_steal_pointer(&base);
 }
 

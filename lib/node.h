@@ -8,6 +8,7 @@
 
 #include <strata/graph.h>
 
+#include "changes.h"
 #include "driver.h"
 #include "tables.h"
 
@@ -42,14 +43,26 @@ struct _StrataNode {
     gboolean claims;     /* may answer DATA or ZERO while nobody has claimed (a window does not) */
     guint forward_roles; /* 1 << role for each role that it may FORWARD to */
     StrataPlace place;
+    gboolean tells_depth; /* a protocol leaf that answers for a chain of its own: no mere storage */
+    guint n_layers;       /* nodes behind this one that are layers of its server */
+    guint64 forward_offset; /* bytes: a child's offset less this node's, wherever it forwards */
+    GArray *snapshots;  /* (nullable) StrataSnapshot, owned; its clear function frees the text */
+    GPtrArray *bitmaps; /* (nullable) StrataBitmap, owned */
+    gboolean bitmaps_unknown; /* there may be bitmaps besides these, of whatever names: each could
+                                 hide one below, whose bits are clean for what was written here, so
+                                 nobody looks for bitmaps beyond this node */
+    char *uri;      /* (nullable) owned: what a leaf without host file shows as its file name */
     gpointer state; /* the driver's own, freed by its close() */
 };
 
 struct _StrataGraph {
-    gint ref_count;     /* atomic */
-    GPtrArray *nodes;   /* StrataNode, owned, in pre-order */
-    GHashTable *names;  /* name -> StrataNode, neither owned */
-    TableCache *tables; /* metadata of all nodes, shared so that one budget bounds a graph */
+    gint ref_count;           /* atomic */
+    GPtrArray *nodes;         /* StrataNode, owned, in pre-order */
+    GHashTable *names;        /* name -> StrataNode, neither owned */
+    TableCache *tables;       /* metadata of all nodes, shared so that one budget bounds a graph */
+    TableCache *clusters;     /* decompressed clusters of all nodes, likewise */
+    Changes *changes;         /* owned: what is noticed of files that change underneath */
+    struct _PolicyGate *gate; /* owned: what the graph was opened through, for opening more of it */
 };
 
 /* graph.c: a graph without nodes. */

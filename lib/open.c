@@ -5,6 +5,7 @@
  * a chain of backing files in a loop, because it may be as long as a graph has nodes. A child is
  * what the spec says or, where it says nothing, what the header names (policy.c makes a spec of
  * that name). */
+#include <strata/snapshot.h>
 #include <string.h>
 
 #include "cycle.h"
@@ -13,6 +14,7 @@
 #include "node.h"
 #include "opener.h"
 #include "recognise.h"
+#include "reopen.h"
 #include "spec.h"
 
 /* A child to be opened, and why. */
@@ -27,7 +29,10 @@ typedef struct {
 /* The opening of one graph. */
 typedef struct {
     StrataGraph *graph; /* nodes stand in the order of their opening, parents first */
-    PolicyGate *gate;
+    PolicyGate *gate;   /* the graph's */
+    StrataGraph *again; /* (nullable) what is opened again, by a spec that says every child
+                           (reopen.h): headers name no others */
+    KeptBudget kept;
 } Opening;
 
 static void
@@ -43,7 +48,6 @@ static void
 opening_clear(Opening *opening)
 {
     g_clear_pointer(&opening->graph, strata_graph_unref);
-    g_clear_pointer(&opening->gate, policy_gate_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Opening, opening_clear)
 
@@ -67,6 +71,33 @@ strata_opener_name_child(StrataOpener *opener, StrataRole role, const char *name
     g_free(child->format);
     child->name = g_strdup(name);
     child->format = g_strdup(format);
+}
+
+/* @node is the last of the graph then, or its layers are: a protocol leaf has no other children. */
+gboolean
+strata_opener_add_layer(StrataOpener *opener, StrataNode *node, const char *name, GError **error)
+{
+    GPtrArray *nodes = node->graph->nodes;
+    StrataNode *parent = nodes->pdata[nodes->len - 1];
+    StrataNode *layer;
+
+    if (nodes->len >= STRATA_MAX_NODES)
+        return strata_throw(error, node, STRATA_ERROR_LIMIT,
+                            "its server has more layers than fit: a graph has at most %d nodes",
+                            STRATA_MAX_NODES);
+    layer = g_new0(StrataNode, 1);
+    layer->graph = node->graph;
+    layer->driver = &strata_driver_remote;
+    layer->parent = parent;
+    layer->role = STRATA_ROLE_BACKING;
+    layer->size = node->size;
+    layer->claims = TRUE;
+    layer->state = g_strdup(name);
+    parent->children[STRATA_ROLE_BACKING] = layer;
+    parent->forward_roles = 1u << STRATA_ROLE_BACKING;
+    g_ptr_array_add(nodes, layer);
+    node->n_layers++;
+    return TRUE;
 }
 
 /* A node that the graph owns, linked to its parent, with nothing opened yet. */
@@ -132,9 +163,11 @@ find_child(Opening *opening, StrataNode *node, StrataRole role, const NamedChild
     g_autoptr(GError) reason = NULL;
 
     *out_wanted = NULL;
-    if (is_refused || (!given && !named->name))
+    if (is_refused || (!given && (!named->name || opening->again)))
         return TRUE;
-    spec = policy_gate_admit(opening->gate, node, role, named->name, named->format, given, &reason);
+    spec = opening->again ? strata_spec_ref(given)
+                          : policy_gate_admit(opening->gate, node, role, named->name, named->format,
+                                              given, &reason);
     if (!spec && given)
         return strata_throw(error, node, (StrataError)reason->code, "%s", reason->message);
     if (!spec)
@@ -189,14 +222,23 @@ find_backing(Opening *opening, StrataNode *node, guint nesting, const NamedChild
     return TRUE;
 }
 
-/* The user's own image of no given format. */
+/* The user's own image of no given format, or a backing file of which nobody says it (--probe). */
 static gboolean
 use_recognised_format(StrataNode *node, GError **error)
 {
-    const char *format = recognise_format(node->children[STRATA_ROLE_FILE], error);
-    StrataSpec *spec =
-        format ? spec_with_driver(node->spec, format, "the topmost node", error) : NULL;
+    const char *where = node->parent ? strata_role_to_string(node->role) : "the topmost node";
+    StrataNode *file = node->children[STRATA_ROLE_FILE];
+    const char *format = NULL;
+    StrataSpec *spec = NULL;
 
+    if (!file)
+        return strata_throw(error, node, STRATA_ERROR_SPEC,
+                            "%s has no \"file\" in which its format could be recognised; write "
+                            "file.filename=NAME, or say its \"driver\"",
+                            where);
+    format = recognise_format(file, error);
+    if (format)
+        spec = spec_with_driver(node->spec, format, where, error);
     if (!spec)
         return FALSE;
     strata_spec_unref(node->spec);
@@ -206,7 +248,7 @@ use_recognised_format(StrataNode *node, GError **error)
 }
 
 /* The spec's parser has seen to it that a driver is there, and that it is known; only the top, and
- * then with a file child, may be without. */
+ * with --probe a backing file, may be without. */
 static gboolean
 find_driver(Opening *opening, StrataNode *node, guint nesting, GError **error)
 {
@@ -224,18 +266,27 @@ find_driver(Opening *opening, StrataNode *node, guint nesting, GError **error)
     return TRUE;
 }
 
+/* Or within a json: text that stands there. */
+static gboolean
+is_named_in_header(StrataNode *node)
+{
+    return spec_is_from_header(spec_get_leaf(node->spec));
+}
+
 /* Opens a node with all its storage, and finds out which backing file it has, if any. */
 static gboolean
 open_node(Opening *opening, const Wanted *wanted, Wanted **out_backing, GError **error)
 {
-    g_auto(StrataOpener) opener = { .gate = opening->gate };
+    g_auto(StrataOpener) opener = { .gate = opening->gate, .kept = &opening->kept };
     StrataNode *node;
 
     if (!check_limits(opening, wanted, error))
         return FALSE;
     node = add_node(opening, wanted);
+    if (opening->again)
+        opener.again = strata_graph_find_node(opening->again, spec_get_node_name(node->spec));
     return find_driver(opening, node, wanted->nesting, error) &&
-           (!wanted->name_in_header || cycle_check(node, error)) &&
+           (!is_named_in_header(node) || cycle_check(node, error)) &&
            node->driver->open(node, &opener, error) &&
            open_data_file(opening, node, wanted->nesting, &opener.named[STRATA_ROLE_DATA_FILE],
                           error) &&
@@ -276,16 +327,42 @@ open_subtree(Opening *opening, const Wanted *wanted, GError **error)
     return TRUE;
 }
 
-StrataGraph *
-strata_graph_open(StrataSpec *spec, StrataPolicy *policy, GError **error)
+/* Takes @gate over. */
+static StrataGraph *
+open_graph(StrataSpec *spec, PolicyGate *gate, StrataGraph *again, GError **error)
 {
-    g_auto(Opening) opening = { 0 };
+    g_auto(Opening) opening = { .gate = gate, .again = again };
     const Wanted top = { .spec = spec };
 
     opening.graph = graph_new();
-    opening.gate = policy_gate_new(policy, spec_get_text(spec_get_leaf(spec), "filename"));
+    opening.graph->gate = gate;
     if (!open_subtree(&opening, &top, error))
         return NULL;
     names_assign(opening.graph);
+    changes_start(opening.graph->changes);
     return g_steal_pointer(&opening.graph);
+}
+
+StrataGraph *
+strata_graph_open(StrataSpec *spec, StrataPolicy *policy, GError **error)
+{
+    const char *top_filename = spec_get_text(spec_get_leaf(spec), "filename");
+
+    return open_graph(spec, policy_gate_new(policy, top_filename), NULL, error);
+}
+
+StrataGraph *
+strata_node_open_snapshot(StrataNode *node, const char *id_or_name, GError **error)
+{
+    const char *const *options = node->driver->options;
+    g_autoptr(StrataSpec) spec = NULL;
+
+    if (!options || !g_strv_contains(options, "snapshot")) {
+        strata_throw(error, node, STRATA_ERROR_NOT_FOUND,
+                     "it has no snapshots: images of format qcow2 have them, this is \"%s\"",
+                     node->driver->name);
+        return NULL;
+    }
+    spec = reopen_make_spec(node, "snapshot", id_or_name);
+    return open_graph(spec, policy_gate_ref(node->graph->gate), node->graph, error);
 }

@@ -5,6 +5,7 @@
 #define STRATA_OPENER_H
 
 #include "driver.h"
+#include "kept.h"
 #include "policy.h"
 
 typedef struct {
@@ -13,7 +14,10 @@ typedef struct {
 } NamedChild;
 
 struct _StrataOpener {
-    PolicyGate *gate; /* not owned */
+    PolicyGate *gate;  /* not owned */
+    StrataNode *again; /* (nullable) not owned: the open node that is opened a second time, and
+                          whose file is the one to read, wherever its name leads by now */
+    KeptBudget *kept;  /* (nullable) not owned: the graph's */
     NamedChild named[STRATA_N_ROLES];
 };
 

@@ -1,65 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * policy.c - what the names in image headers may lead to (strata-security(7)).
- *
- * A name from a header is opened beneath a directory that we hold open, with openat2() and
- * RESOLVE_BENEATH: the kernel itself then refuses to leave that directory, by "..", by symbolic
- * link or by a race. Comparing paths only chooses the directory to try; it grants nothing. */
+ * policy.c - what the names in image headers may lead to (strata-security(7)). Files are opened
+ * here, by the means of confine.c. */
 #include "policy.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "driver.h"
 #include "error.h"
+#include "nbd/name.h"
 #include "node.h"
 #include "spec.h"
 
-/* O_NONBLOCK: a FIFO with no writer must not hang us; regular files and devices do not mind. */
-#define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
-
-/* A directory that names from headers may lead beneath. */
-typedef struct {
-    char *path; /* absolute, without "." and ".." */
-    int fd;     /* O_PATH */
-} AllowedDir;
-
 struct _StrataPolicy {
     gint ref_count;       /* atomic */
-    GPtrArray *dirs;      /* AllowedDir, owned */
+    GPtrArray *dirs;      /* of confine.h, owned */
     char *backing_format; /* nullable */
+    Objects *objects;     /* owned */
+    gboolean probe;       /* recognise the format of a backing file that nobody says */
+    gboolean force_share;
+    gboolean allows_nbd; /* headers may name NBD servers */
 };
 
 struct _PolicyGate {
+    gint ref_count;       /* atomic */
     StrataPolicy *policy; /* owned */
-    GPtrArray *own_dirs;  /* AllowedDir, owned: the topmost image's, as named and as it really is */
+    char *top_filename;   /* nullable */
+    GPtrArray *own_dirs;  /* of confine.h, owned: the topmost image's; empty until it is opened */
 };
-
-static void
-allowed_dir_free(AllowedDir *dir)
-{
-    close(dir->fd);
-    g_free(dir->path);
-    g_free(dir);
-}
-
-/* NULL with errno set if @path cannot be opened as a directory. */
-static AllowedDir *
-allowed_dir_open(const char *path)
-{
-    AllowedDir *dir;
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return NULL;
-    dir = g_new0(AllowedDir, 1);
-    dir->path = g_canonicalize_filename(path, NULL);
-    dir->fd = fd;
-    return dir;
-}
 
 StrataPolicy *
 strata_policy_new(void)
@@ -67,7 +37,8 @@ strata_policy_new(void)
     StrataPolicy *policy = g_new0(StrataPolicy, 1);
 
     policy->ref_count = 1;
-    policy->dirs = g_ptr_array_new_with_free_func((GDestroyNotify)allowed_dir_free);
+    policy->dirs = confine_dirs_new();
+    policy->objects = objects_new();
     return policy;
 }
 
@@ -85,25 +56,8 @@ strata_policy_unref(StrataPolicy *policy)
         return;
     g_ptr_array_unref(policy->dirs);
     g_free(policy->backing_format);
+    objects_free(policy->objects);
     g_free(policy);
-}
-
-/* Adds @path and, where symbolic links make it another, the directory that it really is: names in
- * headers are written in either. */
-static gboolean
-add_dir_twice(GPtrArray *dirs, const char *path)
-{
-    g_autofree char *real_path = realpath(path, NULL);
-    AllowedDir *dir = allowed_dir_open(path);
-    AllowedDir *real_dir;
-
-    if (!dir)
-        return FALSE;
-    g_ptr_array_add(dirs, dir);
-    real_dir = real_path && !g_str_equal(real_path, dir->path) ? allowed_dir_open(real_path) : NULL;
-    if (real_dir)
-        g_ptr_array_add(dirs, real_dir);
-    return TRUE;
 }
 
 gboolean
@@ -112,7 +66,7 @@ strata_policy_allow_dir(StrataPolicy *policy, const char *dir, GError **error)
     int saved_errno;
     g_autofree char *shown = NULL;
 
-    if (add_dir_twice(policy->dirs, dir))
+    if (confine_add_dir(policy->dirs, dir))
         return TRUE;
     saved_errno = errno;
     shown = strata_escape(dir);
@@ -131,7 +85,8 @@ strata_policy_set_backing_format(StrataPolicy *policy, const char *format, GErro
         g_autofree char *shown = strata_escape(format);
 
         g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
-                    "'%s' cannot be the format of backing files; the formats are qcow2 and raw",
+                    "'%s' cannot be the format of backing files; the formats are luks, qcow2 and "
+                    "raw",
                     shown);
         return FALSE;
     }
@@ -140,18 +95,40 @@ strata_policy_set_backing_format(StrataPolicy *policy, const char *format, GErro
     return TRUE;
 }
 
-/* The directory of the topmost image. Where it is not there, the image is not there either, and
- * opening that says so better. */
-static void
-add_own_dirs(GPtrArray *dirs, const char *top_filename)
+gboolean
+strata_policy_allow_protocols(StrataPolicy *policy, const char *protocols, GError **error)
 {
-    g_autofree char *dir = g_path_get_dirname(top_filename);
-    g_autofree char *real_file = realpath(top_filename, NULL);
-    g_autofree char *real_dir = real_file ? g_path_get_dirname(real_file) : NULL;
+    g_auto(GStrv) words = g_strsplit(protocols, ",", -1);
 
-    add_dir_twice(dirs, dir);
-    if (real_dir)
-        add_dir_twice(dirs, real_dir);
+    for (guint i = 0; words[i] || i == 0; i++) {
+        g_autofree char *shown = words[i] ? strata_escape(words[i]) : g_strdup("");
+
+        if (g_strcmp0(words[i], strata_driver_nbd.name) != 0) {
+            g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
+                        "'%s' is no protocol that can be allowed; there is nbd", shown);
+            return FALSE;
+        }
+    }
+    policy->allows_nbd = TRUE;
+    return TRUE;
+}
+
+void
+strata_policy_set_force_share(StrataPolicy *policy, gboolean force_share)
+{
+    policy->force_share = force_share;
+}
+
+void
+strata_policy_set_probe(StrataPolicy *policy, gboolean probe)
+{
+    policy->probe = probe;
+}
+
+gboolean
+strata_policy_add_object(StrataPolicy *policy, const char *text, GError **error)
+{
+    return objects_add(policy->objects, text, error);
 }
 
 PolicyGate *
@@ -159,81 +136,41 @@ policy_gate_new(StrataPolicy *policy, const char *top_filename)
 {
     PolicyGate *gate = g_new0(PolicyGate, 1);
 
+    gate->ref_count = 1;
     gate->policy = policy ? strata_policy_ref(policy) : strata_policy_new();
-    gate->own_dirs = g_ptr_array_new_with_free_func((GDestroyNotify)allowed_dir_free);
-    if (top_filename)
-        add_own_dirs(gate->own_dirs, top_filename);
+    gate->top_filename = g_strdup(top_filename);
+    gate->own_dirs = confine_dirs_new();
+    return gate;
+}
+
+PolicyGate *
+policy_gate_ref(PolicyGate *gate)
+{
+    g_atomic_int_inc(&gate->ref_count);
     return gate;
 }
 
 void
-policy_gate_free(PolicyGate *gate)
+policy_gate_unref(PolicyGate *gate)
 {
+    if (!g_atomic_int_dec_and_test(&gate->ref_count))
+        return;
     strata_policy_unref(gate->policy);
+    g_free(gate->top_filename);
     g_ptr_array_unref(gate->own_dirs);
     g_free(gate);
 }
 
-/* What of absolute @path lies beneath @dir, or NULL if it does not. */
-static const char *
-path_beneath(const AllowedDir *dir, const char *path)
+const Objects *
+policy_gate_get_objects(PolicyGate *gate)
 {
-    gsize length = strlen(dir->path);
-
-    if (g_str_equal(dir->path, "/"))
-        return path + 1;
-    return g_str_has_prefix(path, dir->path) && path[length] == '/' ? path + length + 1 : NULL;
+    return gate->policy->objects;
 }
 
-/* Opens absolute @path beneath the first of @dirs that has it: a descriptor, or -1 with errno,
- * EXDEV where it lies beneath none of them. */
-static int
-open_beneath(GPtrArray *dirs, const char *path)
+gboolean
+policy_gate_shares(PolicyGate *gate)
 {
-    const struct open_how how = {
-        .flags = OPEN_FLAGS,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
-
-    for (guint i = 0; i < dirs->len; i++) {
-        const AllowedDir *dir = dirs->pdata[i];
-        const char *rest = path_beneath(dir, path);
-        int fd = rest ? (int)syscall(SYS_openat2, dir->fd, rest, &how, sizeof how) : -1;
-
-        if (rest && (fd >= 0 || errno != EXDEV))
-            return fd;
-    }
-    errno = EXDEV;
-    return -1;
-}
-
-/* Own directories first, then the allowed ones. */
-static int
-open_beneath_any(PolicyGate *gate, const char *path)
-{
-    int fd = open_beneath(gate->own_dirs, path);
-
-    return fd < 0 && errno == EXDEV ? open_beneath(gate->policy->dirs, path) : fd;
-}
-
-/* A symbolic link that leaves its directory may still lead into an allowed one: the second try is
- * for where the name really leads, under the same confinement. */
-static int
-open_confined(PolicyGate *gate, const char *filename)
-{
-    g_autofree char *path = g_canonicalize_filename(filename, NULL);
-    g_autofree char *real_path = NULL;
-    int fd = open_beneath_any(gate, path);
-
-    if (fd >= 0 || errno != EXDEV)
-        return fd;
-    real_path = realpath(path, NULL);
-    if (!real_path) {
-        /* Outside: whether anything is there at all is not told either. */
-        errno = EXDEV;
-        return -1;
-    }
-    return open_beneath_any(gate, real_path);
+    return gate->policy->force_share;
 }
 
 static const char *
@@ -260,14 +197,18 @@ throw_open_failed(GError **error, StrataNode *node, const char *filename, int sa
     }
     if (saved_errno == ENOSYS) {
         return strata_throw(error, node, STRATA_ERROR_UNSUPPORTED,
-                            "opening what a header names needs openat2(), which this kernel does "
-                            "not have; name '%s' in the spec",
+                            "opening '%s' needs openat2(), where a header names it, and /proc; "
+                            "one of them is not to be had here",
+                            shown);
+    }
+    if (saved_errno == EAGAIN) {
+        return strata_throw(error, node, STRATA_ERROR_IO,
+                            "cannot open '%s': somebody renames directories on the way to it, or "
+                            "holds a lease on it",
                             shown);
     }
     if (saved_errno == ENXIO) {
-        return strata_throw(error, node, STRATA_ERROR_IO,
-                            "'%s' is a socket or a device with nothing behind it; an image is a "
-                            "regular file or a block device",
+        return strata_throw(error, node, STRATA_ERROR_IO, "'%s' is a device with nothing behind it",
                             shown);
     }
     return strata_throw_errno(error, node, saved_errno, "cannot open it");
@@ -288,86 +229,118 @@ check_type(StrataNode *node, const char *filename, int fd, struct stat *out_stat
     return TRUE;
 }
 
+/* The topmost image's file is the first of a graph that is opened: no header is read before. */
+static int
+find_file(PolicyGate *gate, StrataSpec *spec, const char *filename)
+{
+    if (spec_is_from_header(spec))
+        return confine_find(gate->own_dirs, gate->policy->dirs, filename);
+    if (gate->own_dirs->len == 0 && g_strcmp0(filename, gate->top_filename) == 0)
+        return confine_find_top(gate->own_dirs, filename);
+    return confine_find_anywhere(filename);
+}
+
+/* A file is looked at before it is opened: to open a FIFO can wait for ever, and to open a device
+ * can do things. */
 int
 policy_gate_open_file(PolicyGate *gate, StrataNode *node, struct stat *out_stat, GError **error)
 {
     const char *filename = spec_get_text(node->spec, "filename");
-    int fd;
+    int path_fd, fd = -1;
 
     if (!filename || !*filename) {
         strata_throw(error, node, STRATA_ERROR_SPEC, "a file needs its \"filename\"");
         return -1;
     }
-    fd = spec_is_from_header(node->spec) ? open_confined(gate, filename)
-                                         : open(filename, OPEN_FLAGS);
-    if (fd < 0) {
+    path_fd = find_file(gate, node->spec, filename);
+    if (path_fd < 0) {
         throw_open_failed(error, node, filename, errno);
         return -1;
     }
-    if (!check_type(node, filename, fd, out_stat, error)) {
-        close(fd);
-        return -1;
+    if (check_type(node, filename, path_fd, out_stat, error)) {
+        fd = confine_reopen(path_fd);
+        if (fd < 0)
+            throw_open_failed(error, node, filename, errno);
     }
+    close(path_fd);
     return fd;
 }
 
 /* The directory of the file that holds the header of @holder, as that file was named: like QEMU,
- * and so that links to an image keep their own neighbours. */
+ * and so that links to an image keep their own neighbours. NULL where there is none. */
 static char *
 directory_of(StrataNode *holder)
 {
-    const char *filename = spec_get_text(spec_get_leaf(holder->spec), "filename");
+    StrataSpec *leaf = spec_get_leaf(holder->spec);
+    const char *filename = spec_get_text(leaf, "filename");
 
-    return filename ? g_path_get_dirname(filename) : g_strdup(".");
+    return filename && g_strcmp0(spec_get_driver(leaf), strata_driver_file.name) == 0
+               ? g_path_get_dirname(filename)
+               : NULL;
 }
 
-/* The driver for what the header calls @format. A format that is not said is not guessed: a guest
- * can write a qcow2 header into its raw disk. */
-static const char *
+/* The driver for what the header calls @format; *out_driver is NULL where open.c is to recognise
+ * it. A format that is not said is not guessed, unless the user wants it so: a guest can write a
+ * qcow2 header into its raw disk. */
+static gboolean
 choose_backing_driver(PolicyGate *gate, const char *format, StrataError code_if_unsaid,
-                      GError **error)
+                      const char **out_driver, GError **error)
 {
     const char *chosen = format ? format : gate->policy->backing_format;
     const StrataDriver *driver = chosen ? strata_driver_find(chosen) : NULL;
     g_autofree char *shown = chosen ? strata_escape(chosen) : NULL;
 
-    if (driver && !driver->is_protocol)
-        return driver->name;
+    *out_driver = driver && !driver->is_protocol ? driver->name : NULL;
+    if (*out_driver || (!chosen && gate->policy->probe))
+        return TRUE;
     if (chosen) {
         g_set_error(error, STRATA_ERROR, STRATA_ERROR_UNSUPPORTED,
                     "the header says that the backing file has the format '%s'; the formats that "
-                    "strata reads are qcow2 and raw (\"backing.driver\" says it instead of the "
-                    "header)",
+                    "strata reads are luks, qcow2 and raw (\"backing.driver\" says it instead of "
+                    "the header)",
                     shown);
-        return NULL;
+        return FALSE;
     }
     g_set_error(
         error, STRATA_ERROR, code_if_unsaid,
         "the header does not say which format the backing file has, and strata does not "
         "guess; \"--backing-format FORMAT\" (nbdkit: backing-format=FORMAT) or \"backing.driver\" "
-        "says it");
-    return NULL;
+        "says it, and \"--probe\" (nbdkit: probe=on) lets it be recognised, if the images are "
+        "trusted");
+    return FALSE;
 }
 
 /* Whether the user has said all that a header could add. */
 static gboolean
 says_where(StrataSpec *given)
 {
-    return given && (spec_get_child(given, STRATA_ROLE_FILE) || spec_get_text(given, "filename"));
+    const char *driver = given ? spec_get_driver(given) : NULL;
+
+    return given && (spec_get_child(given, STRATA_ROLE_FILE) || spec_get_text(given, "filename") ||
+                     g_strcmp0(driver, strata_driver_nbd.name) == 0);
 }
 
-/* The user's word goes before the header's. */
-static const char *
+/* The user's word goes before the header's. A data file is bytes and nothing else (qcow2
+ * specification, external data files). */
+static gboolean
 choose_driver(PolicyGate *gate, StrataRole role, const char *format, StrataSpec *given,
-              GError **error)
+              const char **out_driver, GError **error)
 {
     StrataError code_if_unsaid = says_where(given) ? STRATA_ERROR_SPEC : STRATA_ERROR_POLICY;
+    const char *said = given ? spec_get_driver(given) : NULL;
 
-    if (given && spec_get_driver(given))
-        return spec_get_driver(given);
-    /* A data file is bytes and nothing else (qcow2 specification, external data files). */
-    return role == STRATA_ROLE_BACKING ? choose_backing_driver(gate, format, code_if_unsaid, error)
-                                       : strata_driver_file.name;
+    if (!said && role == STRATA_ROLE_BACKING)
+        return choose_backing_driver(gate, format, code_if_unsaid, out_driver, error);
+    *out_driver = said ? said : strata_driver_file.name;
+    return TRUE;
+}
+
+/* @driver: (nullable): NULL leaves @spec without one. */
+static StrataSpec *
+settle_driver(StrataSpec *spec, const char *driver, StrataRole role, GError **error)
+{
+    return driver ? spec_with_driver(spec, driver, strata_role_to_string(role), error)
+                  : strata_spec_ref(spec);
 }
 
 /* A header may say the driver twice, as the format and within the name; it must not contradict
@@ -387,6 +360,19 @@ check_same_driver(StrataRole role, StrataSpec *named, const char *format, GError
     return FALSE;
 }
 
+/* Whether headers may lead to what @spec is made of. */
+static gboolean
+check_protocols(PolicyGate *gate, StrataSpec *spec, GError **error)
+{
+    if (gate->policy->allows_nbd || !spec_uses_driver(spec, strata_driver_nbd.name))
+        return TRUE;
+    g_set_error(
+        error, STRATA_ERROR, STRATA_ERROR_POLICY,
+        "it uses the driver \"nbd\", and a header may lead to an NBD server only if that is "
+        "allowed: \"--allow-protocols nbd\" (nbdkit: allow-protocols=nbd)");
+    return FALSE;
+}
+
 static StrataSpec *
 admit_json(PolicyGate *gate, StrataNode *holder, StrataRole role, const char *json,
            const char *format, StrataSpec *given, GError **error)
@@ -395,7 +381,7 @@ admit_json(PolicyGate *gate, StrataNode *holder, StrataRole role, const char *js
     g_autoptr(StrataSpec) named = spec_parse_header_json(json, directory, error);
     const char *driver;
 
-    if (!named)
+    if (!named || !check_protocols(gate, named, error))
         return NULL;
     if (spec_get_driver(named)) {
         gboolean is_given = given && spec_get_driver(given);
@@ -403,8 +389,22 @@ admit_json(PolicyGate *gate, StrataNode *holder, StrataRole role, const char *js
         return is_given || check_same_driver(role, named, format, error) ? g_steal_pointer(&named)
                                                                          : NULL;
     }
-    driver = choose_driver(gate, role, format, given, error);
-    return driver ? spec_with_driver(named, driver, strata_role_to_string(role), error) : NULL;
+    return choose_driver(gate, role, format, given, &driver, error)
+               ? settle_driver(named, driver, role, error)
+               : NULL;
+}
+
+static StrataSpec *
+admit_server(PolicyGate *gate, StrataRole role, const char *name, const char *format,
+             StrataSpec *given, GError **error)
+{
+    const char *driver;
+    g_autoptr(StrataSpec) named = NULL;
+
+    if (!choose_driver(gate, role, format, given, &driver, error))
+        return NULL;
+    named = remote_name_to_spec(driver, name, TRUE, error);
+    return named && check_protocols(gate, named, error) ? g_steal_pointer(&named) : NULL;
 }
 
 static StrataSpec *
@@ -417,15 +417,20 @@ admit_filename(PolicyGate *gate, StrataNode *holder, StrataRole role, const char
     g_autofree char *path = NULL;
     const char *driver;
 
+    if (remote_name_matches(name))
+        return admit_server(gate, role, name, format, given, error);
     if (!has_prefix && spec_has_protocol(name)) {
         g_set_error(error, STRATA_ERROR, STRATA_ERROR_POLICY,
-                    "a header may name files only, and this name has a protocol; \"%s\" in the "
-                    "spec can say which image is meant",
+                    "a header may name files and NBD servers only, and this name has another "
+                    "protocol; \"%s\" in the spec can say which image is meant",
                     strata_role_to_string(role));
         return NULL;
     }
-    driver = choose_driver(gate, role, format, given, error);
-    if (!driver)
+    if (!directory && !g_path_is_absolute(filename)) {
+        g_set_error(error, STRATA_ERROR, STRATA_ERROR_POLICY, SPEC_RELATIVE_TO_NOTHING);
+        return NULL;
+    }
+    if (!choose_driver(gate, role, format, given, &driver, error))
         return NULL;
     path = g_path_is_absolute(filename) ? g_strdup(filename) : spec_join_path(directory, filename);
     return spec_new_header_image(driver, path);
@@ -436,13 +441,12 @@ static StrataSpec *
 admit_given(PolicyGate *gate, StrataRole role, const char *format, StrataSpec *given,
             GError **error)
 {
-    const char *driver = choose_driver(gate, role, format, given, error);
+    const char *driver;
 
-    if (!driver)
+    if (!choose_driver(gate, role, format, given, &driver, error))
         return NULL;
-    return spec_get_driver(given)
-               ? strata_spec_ref(given)
-               : spec_with_driver(given, driver, strata_role_to_string(role), error);
+    return spec_get_driver(given) ? strata_spec_ref(given)
+                                  : settle_driver(given, driver, role, error);
 }
 
 StrataSpec *

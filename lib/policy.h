@@ -8,18 +8,31 @@
 #include <strata/policy.h>
 #include <sys/stat.h>
 
-/* A policy at work on one graph: it adds the directory of the topmost image. */
+#include "objects.h"
+
+/* A policy at work on one image: it adds the directory of the topmost file. */
 typedef struct _PolicyGate PolicyGate;
 
 /* @policy: (nullable): NULL for the default. @top_filename: (nullable): the file of the topmost
- * image as the user named it; NULL where there is none, and no directory is added. */
+ * image as the user named it; its directory is added when that file is opened. NULL where there is
+ * none. */
 PolicyGate *policy_gate_new(StrataPolicy *policy, const char *top_filename);
-void policy_gate_free(PolicyGate *gate);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(PolicyGate, policy_gate_free)
+
+/* A graph keeps its gate: what is opened later on (a snapshot) passes the same one, with the same
+ * directories. Thread-safe. */
+PolicyGate *policy_gate_ref(PolicyGate *gate);
+void policy_gate_unref(PolicyGate *gate);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PolicyGate, policy_gate_unref)
+
+/* What was lent with strata_policy_add_object(). */
+const Objects *policy_gate_get_objects(PolicyGate *gate);
+
+/* Whether files are shared with writers where no spec says anything else. */
+gboolean policy_gate_shares(PolicyGate *gate);
 
 /* Opens the file of leaf @node for reading; fills in @out_stat. Regular files and block devices
- * only, and only where policy allows it when the leaf's spec comes from a header. Never blocks on a
- * FIFO. Returns a descriptor, or -1 with @error. */
+ * only, and only where policy allows it when the leaf's spec comes from a header; anything else is
+ * not even opened. Returns a descriptor, or -1 with @error. */
 int policy_gate_open_file(PolicyGate *gate, StrataNode *node, struct stat *out_stat,
                           GError **error);
 

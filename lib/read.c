@@ -22,7 +22,8 @@ leaf_read(StrataNode *leaf, guint64 offset, gsize length, guint8 *buffer, GError
                             "x are needed, but it ends at 0x%" G_GINT64_MODIFIER
                             "x; the file is truncated or the image above it is damaged",
                             length, offset, leaf->size);
-    return leaf->driver->read(leaf, offset, length, buffer, error);
+    return changes_check_node(leaf, error) &&
+           leaf->driver->read(leaf, offset, length, buffer, error);
 }
 
 gboolean

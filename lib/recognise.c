@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * recognise.c - the format of the user's own image, when the user does not say it. */
+ * recognise.c - the format of an image, when nobody says it and somebody may guess. */
 #include "recognise.h"
 
 #include <string.h>
@@ -36,7 +36,7 @@ static const Magic magics[] = {
     MAGIC("qed", 0, "QED\0", FALSE),
     MAGIC("parallels", 0, "WithoutFreeSpace", FALSE),
     MAGIC("parallels", 0, "WithouFreSpacExt", FALSE),
-    MAGIC("luks", 0, "LUKS\xba\xbe", FALSE),
+    MAGIC("luks", 0, "LUKS\xba\xbe", TRUE),
 };
 
 static const Magic *
@@ -63,10 +63,13 @@ recognise_format(StrataNode *file, GError **error)
         return NULL;
     magic = find_magic(head, size);
     if (magic && !magic->is_ours) {
+        gboolean is_backing = file->parent && file->parent->parent;
+
         strata_throw(error, file, STRATA_ERROR_UNSUPPORTED,
                      "it begins like an image of the format %s, which strata does not read; if it "
-                     "is the bytes of the file that you want, say so with --format raw",
-                     magic->format);
+                     "is the bytes of the file that you want, say so with %s",
+                     magic->format,
+                     is_backing ? "\"backing.driver\" or --backing-format raw" : "--format raw");
         return NULL;
     }
     return magic ? magic->format : "raw";

@@ -44,9 +44,10 @@
 /* No window is made smaller than this by cuts: less than a cluster of the smallest kind. */
 #define MIN_WINDOW 512
 
-/* After so many tables that were not in the cache, a call to strata_walk_resolve() returns what it
- * has, so that a server can look up from its work: some hundred milliseconds at the worst. */
-#define TABLES_PER_RESOLVE 4096
+/* After so much work for tables that were not in the cache (table_cache_count_work(): 256 MiB of
+ * them), a call to strata_walk_resolve() returns what it has, so that a server can look up from its
+ * work: some hundred milliseconds at the worst. */
+#define WORK_PER_RESOLVE 65536
 
 typedef struct {
     StrataRun run;        /* offset, length: of this piece; the rest as far as it is known. Until
@@ -65,14 +66,15 @@ struct _StrataWalk {
     StrataNode *from;
     Piece *pieces;
     guint n_pieces, max_pieces;
-    Queue *queues;     /* one for each node of from's subtree, in pre-order */
-    StrataRun *runs;   /* the result: max_pieces of them */
-    guint64 cut;       /* where the resolved range ends, for now; it only ever moves down */
-    gboolean is_full;  /* the cut was made for want of pieces */
-    guint64 last_read; /* table_cache_count_reads() when this call has read enough */
-    guint64 window;    /* how many bytes to take on at once, learnt from earlier cuts */
-    GError *fault;     /* why nothing can be told from the cut on, or NULL */
-    GArray *steps;     /* what strata_walk_explain() collects, else NULL */
+    Queue *queues;         /* one for each node of from's subtree, in pre-order */
+    StrataRun *runs;       /* the result: max_pieces of them */
+    guint64 cut;           /* where the resolved range ends, for now; it only ever moves down */
+    gboolean is_full;      /* the cut was made for want of pieces */
+    guint64 last_work;     /* table_cache_count_work() when this call has done enough */
+    gboolean is_outermost; /* not a driver's, which reads its metadata by a walk of its own */
+    guint64 window;        /* how many bytes to take on at once, learnt from earlier cuts */
+    GError *fault;         /* why nothing can be told from the cut on, or NULL */
+    GArray *steps;         /* what strata_walk_explain() collects, else NULL */
 };
 
 static Queue *
@@ -145,13 +147,21 @@ is_claimed(const Piece *piece)
     return piece->run.claimant != NULL;
 }
 
+/* @beyond: the backing edges that its server crossed on the way to a remote claimant. */
 static void
-claim(Piece *piece, StrataNode *claimant)
+claim(Piece *piece, StrataNode *claimant, guint beyond)
 {
     if (is_claimed(piece))
         return;
     piece->run.claimant = claimant;
-    piece->run.depth++;
+    piece->run.depth += 1 + beyond;
+}
+
+/* The layers of a server follow its node in the pre-order. */
+static StrataNode *
+claimant_of(StrataNode *node, const StrataAnswer *answer)
+{
+    return node->graph->nodes->pdata[node->index + answer->layer];
 }
 
 static const char *const answer_names[] = {
@@ -179,10 +189,10 @@ settle_past_end(StrataWalk *walk, guint32 index, StrataNode *child, guint64 chil
                             .offset = child_offset,
                             .length = piece->run.length,
                             .answer = "past-end",
-                            .claims = !is_claimed(piece) });
+                            .claimant = is_claimed(piece) ? NULL : child });
     if (!is_claimed(piece))
         piece->run.flags |= STRATA_RUN_PAST_END;
-    claim(piece, child);
+    claim(piece, child, 0);
     piece->run.flags |= STRATA_RUN_ZERO;
 }
 
@@ -222,25 +232,27 @@ apply(StrataWalk *walk, StrataNode *node, guint32 index, const StrataAnswer *ans
     Piece *piece = &walk->pieces[index];
     StrataNode *child = names_child(answer->kind) ? node->children[answer->role] : NULL;
     gboolean mine = is_mine(answer->kind);
+    guint flags = is_claimed(piece) ? answer->flags & ~STRATA_RUN_PAST_END : answer->flags;
 
-    note_step(walk, index,
-              (StrataStep){ .node = node,
-                            .offset = piece->node_offset,
-                            .length = piece->run.length,
-                            .answer = answer_names[answer->kind],
-                            .child = child,
-                            .child_offset = answer->child_offset,
-                            .claims = mine && !is_claimed(piece) });
+    note_step(
+        walk, index,
+        (StrataStep){ .node = node,
+                      .offset = piece->node_offset,
+                      .length = piece->run.length,
+                      .answer = answer_names[answer->kind],
+                      .child = child,
+                      .child_offset = answer->child_offset,
+                      .claimant = mine && !is_claimed(piece) ? claimant_of(node, answer) : NULL });
     if (mine)
-        claim(piece, node);
+        claim(piece, claimant_of(node, answer), answer->depth);
     switch (answer->kind) {
     case STRATA_ANSWER_OWN:
-        piece->run.flags |= answer->flags;
+        piece->run.flags |= flags;
         piece->run.leaf = node;
         piece->run.leaf_offset = piece->node_offset;
         break;
     case STRATA_ANSWER_ZERO:
-        piece->run.flags |= STRATA_RUN_ZERO;
+        piece->run.flags |= STRATA_RUN_ZERO | flags;
         break;
     case STRATA_ANSWER_ABSENT:
         piece->run.flags |= STRATA_RUN_ZERO;
@@ -277,9 +289,14 @@ broken_promise(StrataNode *node, const StrataAnswer *answer, guint64 length)
     if (answer->kind == STRATA_ANSWER_FORWARD && answer->role != STRATA_ROLE_BACKING &&
         !range_within(answer->child_offset, answer->length, node->children[answer->role]->size))
         return "a look through its storage that goes past the end of it";
-    if (mine && !node->claims)
+    if (answer->layer > (mine ? node->n_layers : 0))
+        return "a claim for a layer that it does not have";
+    if (mine && !claimant_of(node, answer)->claims)
         return "a claim though it is a window";
-    if (answer->flags && answer->kind != STRATA_ANSWER_OWN)
+    if (!node->tells_depth && (answer->depth || answer->flags & STRATA_RUN_PAST_END))
+        return "what only a server that tells depth can know";
+    if (answer->flags && answer->kind != STRATA_ANSWER_OWN &&
+        !(node->tells_depth && answer->kind == STRATA_ANSWER_ZERO))
         return "encoding flags on bytes that it does not deliver";
     return NULL;
 }
@@ -289,10 +306,13 @@ static gsize
 ask(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
     GError **error)
 {
-    gsize n = node->driver->map(node, ranges, n_ranges, answers, ANSWERS_PER_CALL, error);
     guint64 left = ranges[0].length;
     gsize range = 0;
+    gsize n;
 
+    if (!changes_check_node(node, error))
+        return 0;
+    n = node->driver->map(node, ranges, n_ranges, answers, ANSWERS_PER_CALL, error);
     for (gsize i = 0; i < n; i++) {
         const char *broken = i < ANSWERS_PER_CALL && range < n_ranges
                                  ? broken_promise(node, &answers[i], left)
@@ -371,7 +391,7 @@ ask_node(StrataWalk *walk, StrataNode *node)
         }
         for (gsize i = 0; i < n && queue->head != NO_PIECE; i++)
             apply(walk, node, take_front(walk, queue, answers[i].length), &answers[i]);
-        if (table_cache_count_reads() >= walk->last_read && queue->head != NO_PIECE)
+        if (table_cache_count_work() >= walk->last_work && queue->head != NO_PIECE)
             cut_at(walk, walk->pieces[queue->head].run.offset);
     }
     *queue = (Queue){ NO_PIECE, NO_PIECE };
@@ -422,9 +442,35 @@ begin(StrataWalk *walk, guint64 offset, guint64 length)
     walk->n_pieces = 1;
     walk->cut = offset + length;
     walk->is_full = FALSE;
-    walk->last_read = table_cache_count_reads() + TABLES_PER_RESOLVE;
+    walk->last_work = table_cache_count_work() + WORK_PER_RESOLVE;
     g_clear_error(&walk->fault);
+    if (walk->steps)
+        g_array_set_size(walk->steps, 0);
     wait_at(walk, walk->from, 0, offset);
+}
+
+static void
+walk_once(StrataWalk *walk, guint64 offset, guint64 length)
+{
+    begin(walk, offset, length);
+    for (guint i = walk->from->index; i < walk->from->subtree_end; i++)
+        ask_node(walk, walk->from->graph->nodes->pdata[i]);
+}
+
+/* Walks again where a file changed meanwhile, so that no answer is half of then and half of now.
+ * (Runs point to no metadata: what they say stays what it was at that time.) */
+static void
+walk_unmixed(StrataWalk *walk, guint64 offset, guint64 length)
+{
+    Changes *changes = walk->graph->changes;
+
+    for (guint i = 0; i < CHANGES_TRIES; i++) {
+        guint generation = changes_begin(changes);
+
+        walk_once(walk, offset, length);
+        if (!changes_intervened(changes, generation))
+            return;
+    }
 }
 
 const StrataRun *
@@ -441,9 +487,10 @@ strata_walk_resolve(StrataWalk *walk, guint64 offset, guint64 length, gsize *out
                      offset, length, from->size);
         return NULL;
     }
-    begin(walk, offset, MIN(length, walk->window));
-    for (guint i = from->index; i < from->subtree_end; i++)
-        ask_node(walk, from->graph->nodes->pdata[i]);
+    if (walk->is_outermost)
+        walk_unmixed(walk, offset, MIN(length, walk->window));
+    else
+        walk_once(walk, offset, MIN(length, walk->window));
     if (walk->cut == offset) {
         g_propagate_error(error, g_steal_pointer(&walk->fault));
         return NULL;
@@ -491,7 +538,10 @@ walk_new_sized(StrataNode *from, guint max_pieces)
 StrataWalk *
 strata_walk_new(StrataNode *from)
 {
-    return walk_new_sized(from, DEFAULT_PIECES);
+    StrataWalk *walk = walk_new_sized(from, DEFAULT_PIECES);
+
+    walk->is_outermost = TRUE;
+    return walk;
 }
 
 void

@@ -13,11 +13,26 @@
 /* Keys that QEMU takes for every node and that change nothing for a reader which opens everything
  * read-only (BlockdevOptions of QEMU's qapi/block-core.json). */
 static const char *const generic_ignored_options[] = {
-    "auto-read-only", "cache.direct", "cache.no-flush", "detect-zeroes",
-    "discard",        "force-share",  "read-only",      NULL,
+    "auto-read-only", "cache.direct", "cache.no-flush", "detect-zeroes", "discard",
+    "read-only",      NULL,
 };
 
+/* What may be said of every node besides its driver, name and children. */
+static const char *const generic_options[] = { "force-share", NULL };
+
+static const char *const locking_words[] = { "on", "off", "auto", NULL };
+
 static const char *const size_keys[] = { "offset", "size", NULL };
+
+/* A number there may be the text that it looks like, or one that JSON wrote in another way. */
+static const char *const text_keys[] = {
+    "export",      "filename", "host",      "path",         "server.host", "server.path",
+    "server.type", "snapshot", "tls-creds", "tls-hostname", NULL,
+};
+
+static const char *const count_keys[] = {
+    "answer-timeout", "connections", "open-timeout", "reconnect-delay", NULL,
+};
 
 static const char *const bool_keys[] = {
     "auto-read-only",        "cache.direct",   "cache.no-flush",        "drop-cache",
@@ -56,9 +71,8 @@ parse_size(const char *text, guint64 *out_size)
            checked_mul(*out_size, G_GUINT64_CONSTANT(1) << (10 * exponent), out_size);
 }
 
-/* QEMU's words for a switch. NULL if @text is none of them. */
-static const char *
-parse_bool(const char *text)
+const char *
+spec_parse_switch(const char *text)
 {
     static const char *const on[] = { "on", "yes", "true", "y", NULL };
     static const char *const off[] = { "off", "no", "false", "n", NULL };
@@ -92,16 +106,27 @@ check_value(const char *where, const char *key, SpecValue *value, GError **error
             return FALSE;
         }
         set_value(value, SPEC_NUMBER, g_strdup_printf("%" G_GUINT64_FORMAT, size));
+    } else if (g_strv_contains(count_keys, key)) {
+        if (!g_ascii_string_to_unsigned(value->text, 10, 0, G_MAXUINT32, &size, NULL)) {
+            g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
+                        "%s: \"%s\" is '%s', expected a whole number", where, key, shown);
+            return FALSE;
+        }
+        set_value(value, SPEC_NUMBER, g_strdup_printf("%" G_GUINT64_FORMAT, size));
     } else if (g_strv_contains(bool_keys, key)) {
-        if (!parse_bool(value->text)) {
+        if (!spec_parse_switch(value->text)) {
             g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
                         "%s: \"%s\" is '%s', expected on or off", where, key, shown);
             return FALSE;
         }
-        set_value(value, SPEC_BOOL, g_strdup(parse_bool(value->text)));
-    } else if (g_str_equal(key, "filename") && value->type != SPEC_TEXT) {
+        set_value(value, SPEC_BOOL, g_strdup(spec_parse_switch(value->text)));
+    } else if (g_str_equal(key, "locking") && !g_strv_contains(locking_words, value->text)) {
         g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
-                    "%s: \"filename\" is %s, expected a string: put it in quotes", where, shown);
+                    "%s: \"locking\" is '%s', expected on, off or auto", where, shown);
+        return FALSE;
+    } else if (g_strv_contains(text_keys, key) && value->type != SPEC_TEXT) {
+        g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
+                    "%s: \"%s\" is %s, expected a string: put it in quotes", where, key, shown);
         return FALSE;
     }
     return TRUE;
@@ -124,6 +149,8 @@ list_known_keys(const StrataDriver *driver)
     for (int role = 0; role < STRATA_N_ROLES; role++)
         if ((driver->required_roles | driver->optional_roles) & (1u << role))
             append_word(list, strata_role_to_string(role));
+    for (gsize i = 0; generic_options[i]; i++)
+        append_word(list, generic_options[i]);
     return g_string_free(list, FALSE);
 }
 
@@ -146,7 +173,7 @@ is_known_option(const StrataDriver *driver, const char *key)
 {
     return (driver->options && g_strv_contains(driver->options, key)) ||
            (driver->ignored_options && g_strv_contains(driver->ignored_options, key)) ||
-           g_strv_contains(generic_ignored_options, key);
+           g_strv_contains(generic_options, key) || g_strv_contains(generic_ignored_options, key);
 }
 
 static gboolean

@@ -5,16 +5,15 @@
 #include <string.h>
 
 #include "error.h"
+#include "nbd/name.h"
 #include "node.h"
 #include "spec-tree.h"
 
 #define JSON_PREFIX "json:"
 #define FILE_PREFIX "file:"
 
-/* The next word of "a=b,,c,d=e": up to a single comma, with ",," made one. *@text moves behind it;
- * NULL at the end. */
-static char *
-next_word(const char **text)
+char *
+spec_next_word(const char **text)
 {
     g_autoptr(GString) word = g_string_new(NULL);
     const char *c = *text;
@@ -55,7 +54,7 @@ parse_image_opts(const char *text, GError **error)
     g_autoptr(StrataSpec) root = spec_new();
 
     for (;;) {
-        g_autofree char *word = next_word(&text);
+        g_autofree char *word = spec_next_word(&text);
 
         if (!word)
             return g_steal_pointer(&root);
@@ -69,6 +68,8 @@ parse_filename(const char *text, const char *format, GError **error)
 {
     if (g_str_has_prefix(text, FILE_PREFIX)) {
         text += strlen(FILE_PREFIX);
+    } else if (remote_name_matches(text)) {
+        return remote_name_to_spec(format ? format : strata_driver_raw.name, text, FALSE, error);
     } else if (spec_has_protocol(text)) {
         g_autofree char *shown = strata_escape(text);
         g_autofree char *protocol = g_strndup(text, strcspn(text, ":"));
@@ -98,7 +99,8 @@ apply_format(StrataSpec *root, const char *format, GError **error)
     if (!driver || driver->is_protocol) {
         g_autofree char *shown = strata_escape(format);
 
-        return spec_throw(error, "there is no format '%s'; the formats are qcow2 and raw", shown);
+        return spec_throw(error, "there is no format '%s'; the formats are luks, qcow2 and raw",
+                          shown);
     }
     if (root->driver && !g_str_equal(root->driver, format)) {
         g_autofree char *given = strata_escape(root->driver);
@@ -130,22 +132,39 @@ strata_spec_parse(const char *text, StrataSpecSyntax syntax, const char *format,
     return g_steal_pointer(&root);
 }
 
-/* Takes the file name of a header's leaf relative to the directory of the file that holds it. */
+/* Whether a file that somebody writes to is read all the same, and how long a server may keep us
+ * waiting, is for the user to say. */
 static void
-settle_filename(StrataSpec *spec, const char *directory)
+drop_what_users_say(StrataSpec *spec)
 {
-    SpecValue *value = g_hash_table_lookup(spec->options, "filename");
+    static const char *const keys[] = { "force-share",     "locking",        "open-timeout",
+                                        "reconnect-delay", "answer-timeout", "connections" };
 
-    if (value && value->type == SPEC_TEXT && !g_path_is_absolute(value->text)) {
-        char *path = spec_join_path(directory, value->text);
-
-        g_free(value->text);
-        value->text = path;
-    }
+    for (gsize i = 0; i < G_N_ELEMENTS(keys); i++)
+        g_hash_table_remove(spec->options, keys[i]);
 }
 
-/* Every driver of this version is made of files; a name of another, known to QEMU or not, is what
- * a header may not reach. */
+/* Takes the file name of a header's leaf relative to the directory of the file that holds it. */
+static gboolean
+settle_filename(StrataSpec *spec, const char *directory, GError **error)
+{
+    SpecValue *value = g_hash_table_lookup(spec->options, "filename");
+    char *path;
+
+    if (!value || value->type != SPEC_TEXT || g_path_is_absolute(value->text))
+        return TRUE;
+    if (!directory) {
+        g_set_error(error, STRATA_ERROR, STRATA_ERROR_POLICY, SPEC_RELATIVE_TO_NOTHING);
+        return FALSE;
+    }
+    path = spec_join_path(directory, value->text);
+    g_free(value->text);
+    value->text = path;
+    return TRUE;
+}
+
+/* A driver that is not ours, known to QEMU or not, is what a header may not reach. (Of ours,
+ * policy.c refuses the protocols that the user does not allow.) */
 static gboolean
 check_header_driver(StrataSpec *spec, GError **error)
 {
@@ -157,8 +176,7 @@ check_header_driver(StrataSpec *spec, GError **error)
     names = strata_driver_list_names();
     shown = strata_escape(spec->driver);
     g_set_error(error, STRATA_ERROR, STRATA_ERROR_POLICY,
-                "it uses the driver \"%s\"; a name in a header may use only what is kept in files "
-                "(%s)",
+                "it uses the driver \"%s\"; a name in a header may use only what strata has (%s)",
                 shown, names);
     return FALSE;
 }
@@ -179,7 +197,9 @@ spec_parse_header_json(const char *json, const char *directory, GError **error)
             return NULL;
         spec->from_header = TRUE;
         g_clear_pointer(&spec->node_name, g_free);
-        settle_filename(spec, directory);
+        drop_what_users_say(spec);
+        if (!settle_filename(spec, directory, error))
+            return NULL;
     }
     if (!spec_check_tree(root, error))
         return NULL;

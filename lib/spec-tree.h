@@ -41,6 +41,9 @@ SpecValue *spec_value_new(SpecType type, const char *text);
 void spec_value_free(SpecValue *value);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SpecValue, spec_value_free)
 
+/* A copy of one node; the children are shared, which no one changes any more. */
+StrataSpec *spec_copy_node(StrataSpec *spec);
+
 /* The child in @role, made if it is not there. */
 StrataSpec *spec_ensure_child(StrataSpec *spec, StrataRole role);
 

@@ -198,9 +198,8 @@ spec_new_header_image(const char *driver, const char *filename)
     return spec;
 }
 
-/* A copy of one node; the children are shared, which no one changes any more. */
-static StrataSpec *
-copy_node(StrataSpec *spec)
+StrataSpec *
+spec_copy_node(StrataSpec *spec)
 {
     StrataSpec *copy = spec_new();
     GHashTableIter iter;
@@ -224,7 +223,7 @@ copy_node(StrataSpec *spec)
 StrataSpec *
 spec_with_driver(StrataSpec *spec, const char *driver, const char *where, GError **error)
 {
-    g_autoptr(StrataSpec) copy = copy_node(spec);
+    g_autoptr(StrataSpec) copy = spec_copy_node(spec);
 
     copy->driver = g_strdup(driver);
     if (!spec_check_node(copy, where, error))
@@ -254,7 +253,7 @@ complete_options(StrataSpec *spec, StrataSpec *other)
 StrataSpec *
 spec_complete(StrataSpec *spec, StrataSpec *other, const char *where, GError **error)
 {
-    g_autoptr(StrataSpec) whole = copy_node(spec);
+    g_autoptr(StrataSpec) whole = spec_copy_node(spec);
 
     if (!whole->driver)
         whole->driver = g_strdup(other->driver);
@@ -267,6 +266,17 @@ spec_complete(StrataSpec *spec, StrataSpec *other, const char *where, GError **e
     if (!spec_check_node(whole, where, error))
         return NULL;
     return g_steal_pointer(&whole);
+}
+
+gboolean
+spec_uses_driver(StrataSpec *spec, const char *driver)
+{
+    g_autoptr(GArray) places = spec_list_places(spec);
+
+    for (guint i = 0; i < places->len; i++)
+        if (g_strcmp0(g_array_index(places, SpecPlace, i).spec->driver, driver) == 0)
+            return TRUE;
+    return FALSE;
 }
 
 gboolean

@@ -45,9 +45,25 @@ StrataSpec *spec_with_driver(StrataSpec *spec, const char *driver, const char *w
  * in messages. */
 StrataSpec *spec_complete(StrataSpec *spec, StrataSpec *other, const char *where, GError **error);
 
+/* Of a name in a header. */
+#define SPEC_RELATIVE_TO_NOTHING                                                         \
+    "the name is relative, and the image that has it is on an NBD server, which has no " \
+    "directory; \"backing\" (or \"data-file\") in the spec can say which file is meant"
+
 /* The text of a json: name that stands in a header (after "json:"), made harmless: file names are
- * taken relative to @directory, node names are dropped, spec_is_from_header() holds throughout. */
+ * taken relative to @directory, and refused if that is NULL; node names and what only users may say
+ * are dropped; spec_is_from_header() holds throughout. */
 StrataSpec *spec_parse_header_json(const char *json, const char *directory, GError **error);
+
+/* The next word of "a=b,,c,d=e": up to a single comma, with ",," made one. *@text moves behind it;
+ * NULL at the end. Free with g_free(). */
+char *spec_next_word(const char **text);
+
+/* QEMU's words for a switch: "on" or "off"; NULL if @text is none of them. */
+const char *spec_parse_switch(const char *text);
+
+/* Whether @spec or a node below it says that driver. */
+gboolean spec_uses_driver(StrataSpec *spec, const char *driver);
 
 /* Whether @filename names a protocol, as QEMU reads it: a colon before any slash. */
 gboolean spec_has_protocol(const char *filename);

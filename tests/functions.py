@@ -60,7 +60,7 @@ class Workspace:
         return self
 
     def __exit__(self, failure, *_):
-        for process in self.processes:
+        for process in reversed(self.processes):  # clients before their servers
             try:
                 stop(process)
             except TestFailure:

@@ -227,6 +227,24 @@ assert_map()
     assert_eq "$expected" "$(map_of "$1" "$2")" "$2 of $1"
 }
 
+# create_encrypted KEYFILE OPTIONS FILE SIZE: qemu-img create with the secret sec0. QEMU times its key
+# derivation, and gives up where the processor's clock is too coarse for that: then it is tried again.
+create_encrypted()
+{
+    local key=$1 options=$2 file=$3 size=$4 i
+
+    for ((i = 0; i < 100; i++)); do
+        rm -f "$file"
+        if qemu-img create -q --object "secret,id=sec0,file=$key" $options "$file" "$size" \
+            2>"$tmp/create.log"; then
+            return 0
+        fi
+        grep -q 'accurate CPU usage' "$tmp/create.log" || break
+    done
+    cat "$tmp/create.log" >&2
+    fail "qemu-img create $options"
+}
+
 # make_seed_images [DIR]: the images of the seed graph, 10 MiB, in DIR (default $tmp):
 #   base.qcow2      0-1 MiB bytes 0x11
 #   overlay.qcow2   2-3 MiB bytes 0x22, 4-5 MiB zero clusters, over base.qcow2

@@ -27,6 +27,7 @@ typedef struct {
     guint64 length; /* bytes; no limit if not given */
     gboolean picture;
     gboolean leaf;
+    char *bitmap; /* NULL: a map of the layers */
 } MapWords;
 
 static void
@@ -34,6 +35,7 @@ map_words_clear(MapWords *words)
 {
     g_clear_pointer(&words->offset_text, g_free);
     g_clear_pointer(&words->length_text, g_free);
+    g_clear_pointer(&words->bitmap, g_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MapWords, map_words_clear)
 
@@ -48,6 +50,8 @@ cmd_map_parse(Options *options, MapWords *map, char **words, GError **error)
         { "leaf", 0, 0, G_OPTION_ARG_NONE, &map->leaf,
           "show in which file and at which offset the bytes lie", NULL },
         { "picture", 0, 0, G_OPTION_ARG_NONE, &map->picture, "draw a bar for each layer", NULL },
+        { "bitmap", 0, 0, G_OPTION_ARG_FILENAME, &map->bitmap,
+          "show what this dirty bitmap says, and not the layers", "NAME" },
         { 0 },
     };
 
@@ -58,21 +62,29 @@ cmd_map_parse(Options *options, MapWords *map, char **words, GError **error)
                             "--picture does not go together with --json or --leaf");
         return FALSE;
     }
+    if (map->bitmap != NULL && (map->picture || map->leaf)) {
+        g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                            "--bitmap does not go together with --picture or --leaf");
+        return FALSE;
+    }
     map->length = G_MAXUINT64;
     return (map->offset_text == NULL || size_parse(map->offset_text, &map->offset, error)) &&
            (map->length_text == NULL || size_parse(map->length_text, &map->length, error));
 }
 
 static MapSource *
-cmd_map_open(const Options *options, GError **error)
+cmd_map_open(const Options *options, const char *bitmap, GError **error)
 {
     g_autoptr(StrataGraph) graph = NULL;
 
     if (!options->image_opts && remote_is_uri(options->operands[0]))
-        return options_check_remote(options, error) ? source_new_nbd(options->operands[0], error)
-                                                    : NULL;
+        return options_check_remote(options, error)
+                   ? source_new_nbd(options->operands[0], bitmap, error)
+                   : NULL;
     graph = options_open_graph(options, error);
-    return graph == NULL ? NULL : source_new_local(graph);
+    if (graph == NULL)
+        return NULL;
+    return bitmap != NULL ? source_new_bitmap(graph, bitmap, error) : source_new_local(graph);
 }
 
 static gboolean
@@ -141,7 +153,7 @@ cmd_map(char **words, GError **error)
 
     if (!cmd_map_parse(&options, &map, words, error))
         return FALSE;
-    source = cmd_map_open(&options, error);
+    source = cmd_map_open(&options, map.bitmap, error);
     if (source == NULL)
         return FALSE;
     view.source = source;

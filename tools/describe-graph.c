@@ -45,11 +45,12 @@ describe_compare_keys(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The driver's own keys come in no order; people look for them in one. Returns a floating
- * reference. */
+/* The driver's own keys come in no order; people look for them in one. What it only counts is
+ * listed as well. Returns a floating reference. */
 static GVariant *
 describe_sort(GVariant *dictionary)
 {
+    static const char *const counts[] = { "snapshots", "bitmaps", NULL };
     g_autoptr(GPtrArray) keys = g_ptr_array_new();
     GVariantIter iter;
     GVariantBuilder sorted;
@@ -57,7 +58,8 @@ describe_sort(GVariant *dictionary)
 
     g_variant_iter_init(&iter, dictionary);
     while (g_variant_iter_next(&iter, "{&sv}", &key, NULL))
-        g_ptr_array_add(keys, (gpointer)key);
+        if (!g_strv_contains(counts, key))
+            g_ptr_array_add(keys, (gpointer)key);
     g_ptr_array_sort(keys, describe_compare_keys);
     g_variant_builder_init(&sorted, G_VARIANT_TYPE_VARDICT);
     for (guint i = 0; i < keys->len; i++) {
@@ -89,6 +91,8 @@ describe_node(StrataNode *node, GHashTable *numbers)
         describe_add_text(&builder, "filename", filename);
     if (details != NULL && g_variant_n_children(details) > 0)
         g_variant_builder_add(&builder, "{sv}", "details", describe_sort(details));
+    describe_add_snapshots(&builder, node);
+    describe_add_bitmaps(&builder, node);
     return g_variant_builder_end(&builder);
 }
 

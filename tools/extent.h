@@ -10,6 +10,8 @@ typedef enum {
     CONTENT_DATA,
     CONTENT_ZERO,
     CONTENT_ERROR, /* cannot be told, or not be read: see .message */
+    CONTENT_DIRTY, /* these two of a bitmap: written to since, or not */
+    CONTENT_CLEAN,
 } Content;
 
 #define EXTENT_UNKNOWN (-1) /* of .depth and .layer */

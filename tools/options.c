@@ -7,7 +7,10 @@ options_clear(Options *options)
 {
     g_clear_pointer(&options->format, g_free);
     g_clear_pointer(&options->allow_dirs, g_strfreev);
+    g_clear_pointer(&options->allow_protocols, g_strfreev);
     g_clear_pointer(&options->backing_format, g_free);
+    g_clear_pointer(&options->objects, g_strfreev);
+    g_clear_pointer(&options->snapshot, g_free);
     g_clear_pointer(&options->operands, g_strfreev);
 }
 
@@ -23,8 +26,19 @@ options_add_shared(Options *options, GOptionContext *context)
           "SPEC is driver=...,file.driver=... and not a file name; not with --format", NULL },
         { "allow", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->allow_dirs,
           "let image headers name files beneath DIR too; may be repeated", "DIR" },
+        { "allow-protocols", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->allow_protocols,
+          "let image headers name other things than files: nbd", "LIST" },
         { "backing-format", 0, 0, G_OPTION_ARG_STRING, &options->backing_format,
           "format of backing files whose overlay does not say it", "FMT" },
+        { "probe", 0, 0, G_OPTION_ARG_NONE, &options->probe,
+          "recognise the format of such backing files; only for images that you trust", NULL },
+        { "object", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->objects,
+          "lend a key or credentials: secret,id=ID,file=PATH and others; may be repeated",
+          "OBJECT" },
+        { "force-share", 'U', 0, G_OPTION_ARG_NONE, &options->force_share,
+          "open images that somebody writes to, too", NULL },
+        { "snapshot", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot,
+          "the topmost image as it was at this internal snapshot (ID or name)", "NAME" },
         { "json", 0, 0, G_OPTION_ARG_NONE, &options->json, "print JSON", NULL },
         { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->operands, NULL, NULL },
         { 0 },
@@ -45,9 +59,10 @@ options_check_operands(const Options *options, const char *wanted, GError **erro
         return FALSE;
     }
     if (n_given > n_wanted) {
+        g_autofree char *shown = strata_escape(options->operands[n_wanted]);
+
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    "'%s' is one word too many: only %s is expected", options->operands[n_wanted],
-                    wanted);
+                    "'%s' is one word too many: only %s is expected", shown, wanted);
         return FALSE;
     }
     return TRUE;
@@ -79,22 +94,35 @@ options_parse(Options *options, char **words, const Usage *usage, const GOptionE
            options_check(options, usage, error);
 }
 
+typedef gboolean (*OptionsSetter)(StrataPolicy *policy, const char *value, GError **error);
+
+/* @values: (nullable) */
+static gboolean
+options_set_each(StrataPolicy *policy, char **values, OptionsSetter set, GError **error)
+{
+    for (; values != NULL && *values != NULL; values++)
+        if (!set(policy, *values, error))
+            return FALSE;
+    return TRUE;
+}
+
 static StrataPolicy *
 options_make_policy(const Options *options, GError **error)
 {
     g_autoptr(StrataPolicy) policy = strata_policy_new();
 
-    for (guint i = 0; options->allow_dirs != NULL && options->allow_dirs[i] != NULL; i++)
-        if (!strata_policy_allow_dir(policy, options->allow_dirs[i], error))
-            return NULL;
-    if (options->backing_format != NULL &&
+    if (!options_set_each(policy, options->allow_dirs, strata_policy_allow_dir, error) ||
+        !options_set_each(policy, options->allow_protocols, strata_policy_allow_protocols, error) ||
+        !options_set_each(policy, options->objects, strata_policy_add_object, error) ||
         !strata_policy_set_backing_format(policy, options->backing_format, error))
         return NULL;
+    strata_policy_set_probe(policy, options->probe);
+    strata_policy_set_force_share(policy, options->force_share);
     return g_steal_pointer(&policy);
 }
 
-StrataGraph *
-options_open_graph(const Options *options, GError **error)
+static StrataGraph *
+options_open_today(const Options *options, GError **error)
 {
     StrataSpecSyntax syntax = options->image_opts ? STRATA_SPEC_IMAGE_OPTS : STRATA_SPEC_FILENAME;
     g_autoptr(StrataSpec) spec =
@@ -109,13 +137,48 @@ options_open_graph(const Options *options, GError **error)
     return strata_graph_open(spec, policy, error);
 }
 
+StrataGraph *
+options_open_graph(const Options *options, GError **error)
+{
+    g_autoptr(StrataGraph) graph = options_open_today(options, error);
+
+    if (graph == NULL || options->snapshot == NULL)
+        return g_steal_pointer(&graph);
+    return strata_node_open_snapshot(strata_graph_get_top(graph), options->snapshot, error);
+}
+
+/* An option that says how to open an image, and was given; NULL if there is none. */
+static const char *
+options_find_local(const Options *options)
+{
+    const struct {
+        gboolean is_given;
+        const char *name;
+    } local[] = {
+        { options->format != NULL, "--format" },
+        { options->allow_dirs != NULL, "--allow" },
+        { options->allow_protocols != NULL, "--allow-protocols" },
+        { options->backing_format != NULL, "--backing-format" },
+        { options->probe, "--probe" },
+        { options->objects != NULL, "--object" },
+        { options->force_share, "--force-share" },
+        { options->snapshot != NULL, "--snapshot" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(local); i++)
+        if (local[i].is_given)
+            return local[i].name;
+    return NULL;
+}
+
 gboolean
 options_check_remote(const Options *options, GError **error)
 {
-    if (options->format == NULL && options->allow_dirs == NULL && options->backing_format == NULL)
+    const char *local = options_find_local(options);
+
+    if (local == NULL)
         return TRUE;
-    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                        "--format, --allow and --backing-format have no meaning for an NBD URI: "
-                        "the server has opened the image already");
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                "%s has no meaning for an NBD URI: the server has opened the image already", local);
     return FALSE;
 }

@@ -10,7 +10,12 @@ typedef struct {
     char *format;
     gboolean image_opts;
     char **allow_dirs;
+    char **allow_protocols;
     char *backing_format;
+    gboolean probe;
+    char **objects;
+    gboolean force_share;
+    char *snapshot;
     gboolean json;
     char **operands; /* as many as the verb takes */
 } Options;

@@ -158,6 +158,10 @@ json_put_extent(FILE *out, const MapSource *source, const Extent *extent)
         fputc('}', out);
         return;
     }
+    if (source->is_bitmap) {
+        fprintf(out, ",\"dirty\":%s}", json_boolean(extent->content == CONTENT_DIRTY));
+        return;
+    }
     fprintf(out, ",\"zero\":%s",
             extent->content == CONTENT_UNKNOWN ? "null"
                                                : json_boolean(extent->content == CONTENT_ZERO));
@@ -218,7 +222,11 @@ json_put_step(FILE *out, const StrataStep *step)
             ",\"driver\":\"%s\",\"offset\":%" G_GUINT64_FORMAT ",\"length\":%" G_GUINT64_FORMAT
             ",\"answer\":\"%s\",\"claims\":%s",
             strata_node_get_driver(step->node), step->offset, step->length, step->answer,
-            json_boolean(step->claims));
+            json_boolean(step->claimant != NULL));
+    if (step->claimant != NULL) {
+        fputs(",\"claimant\":", out);
+        json_put_string(out, strata_node_get_name(step->claimant));
+    }
     if (step->child != NULL) {
         fprintf(out, ",\"role\":\"%s\",\"child\":",
                 strata_role_to_string(strata_node_get_role(step->child)));

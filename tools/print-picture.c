@@ -24,6 +24,8 @@
 /* What a cell shows, by the range of the image that it stands for. */
 typedef struct {
     guint64 data_bytes;
+    guint64 compressed_bytes; /* of these */
+    guint64 encrypted_bytes;
     gboolean zero;
     gboolean error;
 } Cell;
@@ -33,15 +35,16 @@ typedef struct {
     guint n_cells; /* a row */
     guint n_rows;
     gboolean has_errors;
+    guint flags; /* of all data: STRATA_RUN_COMPRESSED, STRATA_RUN_ENCRYPTED */
     Cell *cells; /* n_rows * n_cells */
 } Picture;
 
 typedef struct {
-    const char *data, *some_data, *zero, *absent, *error;
+    const char *data, *some_data, *zero, *absent, *error, *compressed, *encrypted;
 } Glyphs;
 
-static const Glyphs glyphs_utf8 = { "█", "▄", "░", "·", "!" };
-static const Glyphs glyphs_ascii = { "#", "+", "0", ".", "!" };
+static const Glyphs glyphs_utf8 = { "█", "▄", "░", "·", "!", "▓", "▒" };
+static const Glyphs glyphs_ascii = { "#", "+", "0", ".", "!", "c", "e" };
 
 static guint
 picture_width(FILE *out)
@@ -99,6 +102,16 @@ picture_row(const Picture *picture, const Extent *extent)
 }
 
 static void
+picture_mark_data(Cell *cell, const Extent *extent, guint64 length)
+{
+    cell->data_bytes += length;
+    if (extent->flags & STRATA_RUN_COMPRESSED)
+        cell->compressed_bytes += length;
+    if (extent->flags & STRATA_RUN_ENCRYPTED)
+        cell->encrypted_bytes += length;
+}
+
+static void
 picture_mark(Picture *picture, guint row, const Extent *extent)
 {
     guint64 end = extent->offset + extent->length;
@@ -110,7 +123,7 @@ picture_mark(Picture *picture, guint row, const Extent *extent)
         guint64 to = MIN(end, picture_cell_start(picture, index + 1));
 
         if (extent->content == CONTENT_DATA)
-            cell->data_bytes += to - from;
+            picture_mark_data(cell, extent, to - from);
         else if (extent->content == CONTENT_ZERO)
             cell->zero = TRUE;
         else if (extent->content == CONTENT_ERROR)
@@ -126,6 +139,8 @@ picture_extent(gpointer state, const Extent *extent)
     const MapSource *source = picture->view->source;
     guint row;
 
+    if (extent->content == CONTENT_DATA)
+        picture->flags |= extent->flags;
     if (extent->content == CONTENT_ERROR || (!source->has_layers && !source->has_depth)) {
         picture->has_errors |= extent->content == CONTENT_ERROR;
         for (row = 0; row < picture->n_rows; row++)
@@ -181,6 +196,10 @@ picture_glyph(const Picture *picture, const Glyphs *glyphs, guint row, guint ind
 
     if (cell->error)
         return glyphs->error;
+    if (cell->data_bytes == length && cell->encrypted_bytes == length)
+        return glyphs->encrypted;
+    if (cell->data_bytes == length && cell->compressed_bytes == length)
+        return glyphs->compressed;
     if (cell->data_bytes > 0)
         return cell->data_bytes == length ? glyphs->data : glyphs->some_data;
     return cell->zero ? glyphs->zero : glyphs->absent;
@@ -215,6 +234,10 @@ picture_put_legend(const Picture *picture, const Glyphs *glyphs)
 {
     fprintf(picture->view->out, "%*s %s data  %s some data  %s zero  %s not here", MAX_LABEL_WIDTH,
             "", glyphs->data, glyphs->some_data, glyphs->zero, glyphs->absent);
+    if (picture->flags & STRATA_RUN_COMPRESSED)
+        fprintf(picture->view->out, "  %s compressed", glyphs->compressed);
+    if (picture->flags & STRATA_RUN_ENCRYPTED)
+        fprintf(picture->view->out, "  %s encrypted", glyphs->encrypted);
     if (picture->has_errors)
         fprintf(picture->view->out, "  %s error", glyphs->error);
     fputc('\n', picture->view->out);

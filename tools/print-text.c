@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * print-text.c - plain text for people. */
+ * print-text.c - plain text for people: maps and walks. */
 #include "print.h"
-
-#include "size.h"
 
 char *
 print_text_layer(const MapSource *source, gint64 layer)
@@ -26,10 +24,8 @@ typedef struct {
 #define MAX_LAYER_WIDTH 32
 
 static const char *const content_words[] = {
-    [CONTENT_UNKNOWN] = "-",
-    [CONTENT_DATA] = "data",
-    [CONTENT_ZERO] = "zero",
-    [CONTENT_ERROR] = "error",
+    [CONTENT_UNKNOWN] = "-",   [CONTENT_DATA] = "data",   [CONTENT_ZERO] = "zero",
+    [CONTENT_ERROR] = "error", [CONTENT_DIRTY] = "dirty", [CONTENT_CLEAN] = "clean",
 };
 
 static int
@@ -59,8 +55,12 @@ text_map_begin(const MapView *view)
     map->view = view;
     map->number_width = text_number_width(view->offset + view->length);
     map->layer_width = text_layer_width(view->source);
-    fprintf(view->out, "%*s  %*s  %-15s  %5s  ", map->number_width, "start", map->number_width,
-            "length", "content", "depth");
+    fprintf(view->out, "%*s  %*s  ", map->number_width, "start", map->number_width, "length");
+    if (view->source->is_bitmap) {
+        fputs("bitmap\n", view->out);
+        return map;
+    }
+    fprintf(view->out, "%-15s  %5s  ", "content", "depth");
     if (view->leaf)
         fprintf(view->out, "%-*s  %*s  %s\n", map->layer_width, "layer", map->number_width, "at",
                 "in");
@@ -117,14 +117,21 @@ static void
 text_map_extent(gpointer state, const Extent *extent)
 {
     TextMap *map = state;
+    FILE *out = map->view->out;
     g_autofree char *content = text_content(extent);
     g_autofree char *depth = text_depth(extent->depth);
     g_autofree char *layer = print_text_layer(map->view->source, extent->layer);
 
-    fprintf(map->view->out, "%*" G_GUINT64_FORMAT "  %*" G_GUINT64_FORMAT "  %-15s  %5s  ",
-            map->number_width, extent->offset, map->number_width, extent->length, content, depth);
+    fprintf(out, "%*" G_GUINT64_FORMAT "  %*" G_GUINT64_FORMAT "  ", map->number_width,
+            extent->offset, map->number_width, extent->length);
+    if (map->view->source->is_bitmap) {
+        fprintf(out, "%s%s%s\n", content, extent->message != NULL ? "  " : "",
+                extent->message != NULL ? extent->message : "");
+        return;
+    }
+    fprintf(out, "%-15s  %5s  ", content, depth);
     if (extent->content == CONTENT_ERROR)
-        fprintf(map->view->out, "%s\n", extent->message);
+        fprintf(out, "%s\n", extent->message);
     else
         text_put_layer_and_leaf(map, layer, extent);
 }
@@ -140,168 +147,6 @@ const MapForm map_form_text = {
     .extent = text_map_extent,
     .end = text_map_end,
 };
-
-/* --- descriptions --- */
-
-#define TEXT_INDENT   4 /* of what a node is stored in */
-#define DETAIL_INDENT 6 /* of what a node is like, so that it does not look like a child */
-
-static gboolean
-text_is_list(GVariant *value)
-{
-    return g_variant_is_of_type(value, G_VARIANT_TYPE_ARRAY) &&
-           !g_variant_is_of_type(value, G_VARIANT_TYPE_VARDICT);
-}
-
-/* One value on one line. */
-static void
-text_put_scalar(GVariant *value, FILE *out)
-{
-    if (g_variant_is_of_type(value, G_VARIANT_TYPE_STRING)) {
-        g_autofree char *text = strata_escape(g_variant_get_string(value, NULL));
-
-        fputs(text, out);
-    } else if (g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN)) {
-        fputs(g_variant_get_boolean(value) ? "yes" : "no", out);
-    } else if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64) &&
-               g_variant_get_uint64(value) >= 1024) {
-        g_autofree char *human = size_to_human(g_variant_get_uint64(value));
-
-        fprintf(out, "%" G_GUINT64_FORMAT " (%s)", g_variant_get_uint64(value), human);
-    } else {
-        g_autofree char *text = g_variant_print(value, FALSE);
-        g_autofree char *escaped = strata_escape(text);
-
-        fputs(escaped, out);
-    }
-}
-
-/* An export of a server: its name, quoted since it may be empty, and what it says of itself. */
-static void
-text_put_export(GVariant *export, FILE *out)
-{
-    const char *name = "";
-    const char *description = "";
-    g_autofree char *shown_name = NULL;
-    g_autofree char *shown_description = NULL;
-
-    g_variant_lookup(export, "name", "&s", &name);
-    g_variant_lookup(export, "description", "&s", &description);
-    shown_name = strata_escape(name);
-    shown_description = strata_escape(description);
-    fprintf(out, "'%s'%s%s", shown_name, *description == '\0' ? "" : ": ", shown_description);
-}
-
-static void text_put_members(GVariant *dictionary, guint indent, FILE *out);
-
-static void
-text_put_elements(GVariant *list, guint indent, FILE *out)
-{
-    for (gsize i = 0; i < g_variant_n_children(list); i++) {
-        g_autoptr(GVariant) element = g_variant_get_child_value(list, i);
-        g_autoptr(GVariant) inner = g_variant_is_of_type(element, G_VARIANT_TYPE_VARIANT)
-                                        ? g_variant_get_variant(element)
-                                        : g_variant_ref(element);
-
-        fprintf(out, "%*s- ", (int)indent, "");
-        if (g_variant_is_of_type(inner, G_VARIANT_TYPE_VARDICT))
-            text_put_export(inner, out);
-        else
-            text_put_scalar(inner, out);
-        fputc('\n', out);
-    }
-}
-
-/* "key: value"; what has members goes below, further in. Recurses as deep as a driver's own
- * description nests: once. */
-static void
-text_put_member(const char *key, GVariant *value, guint indent, FILE *out)
-{
-    g_autofree char *shown = strata_escape(key);
-
-    fprintf(out, "%*s%s:", (int)indent, "", shown);
-    if (g_variant_is_of_type(value, G_VARIANT_TYPE_VARDICT)) {
-        fputc('\n', out);
-        text_put_members(value, indent + 2, out);
-    } else if (text_is_list(value)) {
-        fputs(g_variant_n_children(value) == 0 ? " none\n" : "\n", out);
-        text_put_elements(value, indent + 2, out);
-    } else {
-        fputc(' ', out);
-        text_put_scalar(value, out);
-        fputc('\n', out);
-    }
-}
-
-static void
-text_put_members(GVariant *dictionary, guint indent, FILE *out)
-{
-    GVariantIter iter;
-    const char *key;
-    GVariant *value;
-
-    g_variant_iter_init(&iter, dictionary);
-    while (g_variant_iter_loop(&iter, "{&sv}", &key, &value))
-        text_put_member(key, value, indent, out);
-}
-
-/* "backing: qcow2 'base.qcow2', layer 2, 10 MiB (10485760 bytes)" */
-static void
-text_put_node_line(GVariant *node, FILE *out)
-{
-    const char *role;
-    const char *name = "";
-    const char *driver = "";
-    guint32 layer;
-    guint64 size = 0;
-    g_autofree char *human = NULL;
-
-    if (g_variant_lookup(node, "role", "&s", &role))
-        fprintf(out, "%s: ", role);
-    g_variant_lookup(node, "driver", "&s", &driver);
-    g_variant_lookup(node, "name", "&s", &name);
-    fprintf(out, "%s '%s'", driver, name);
-    if (g_variant_lookup(node, "layer", "u", &layer))
-        fprintf(out, ", layer %u", layer);
-    g_variant_lookup(node, "size", "t", &size);
-    human = size_to_human(size);
-    if (size < 1024)
-        fprintf(out, ", %s\n", human);
-    else
-        fprintf(out, ", %s (%" G_GUINT64_FORMAT " bytes)\n", human, size);
-}
-
-static void
-text_put_node(GVariant *node, FILE *out)
-{
-    g_autoptr(GVariant) details = g_variant_lookup_value(node, "details", G_VARIANT_TYPE_VARDICT);
-    g_autoptr(GVariant) filename = g_variant_lookup_value(node, "filename", G_VARIANT_TYPE_STRING);
-    guint32 level = 0;
-
-    g_variant_lookup(node, "level", "u", &level);
-    fprintf(out, "%*s", (int)level * TEXT_INDENT, "");
-    text_put_node_line(node, out);
-    if (filename != NULL)
-        text_put_member("filename", filename, level * TEXT_INDENT + DETAIL_INDENT, out);
-    if (details != NULL)
-        text_put_members(details, level * TEXT_INDENT + DETAIL_INDENT, out);
-}
-
-void
-print_text_info(GVariant *info, FILE *out)
-{
-    g_autoptr(GVariant) nodes = g_variant_lookup_value(info, "nodes", G_VARIANT_TYPE("aa{sv}"));
-
-    if (nodes == NULL) {
-        text_put_members(info, 0, out);
-        return;
-    }
-    for (gsize i = 0; i < g_variant_n_children(nodes); i++) {
-        g_autoptr(GVariant) node = g_variant_get_child_value(nodes, i);
-
-        text_put_node(node, out);
-    }
-}
 
 /* --- the walk for one byte --- */
 
@@ -340,15 +185,20 @@ text_put_step(const StrataStep *step, FILE *out)
     else if (g_str_equal(step->answer, "data"))
         text_put_step_data(step, out);
     else if (g_str_equal(step->answer, "zero"))
-        fputs(strata_node_is_protocol(step->node) ? "has a hole there: zeros"
-                                                  : "says that it reads as zeros there",
+        fputs(strata_node_is_storage(step->node) ? "has a hole there: zeros"
+                                                 : "says that it reads as zeros there",
               out);
     else if (g_str_equal(step->answer, "past-end"))
         fprintf(out, "has ended before, at 0x%" G_GINT64_MODIFIER "x: zeros",
                 strata_node_get_size(step->node));
     else
         fputs("holds nothing there and has nobody to ask: zeros", out);
-    fputs(step->claims ? "; it supplies this range\n" : "\n", out);
+    if (step->claimant == step->node)
+        fputs("; it supplies this range", out);
+    else if (step->claimant != NULL)
+        fprintf(out, "; layer '%s' over there supplies this range",
+                strata_node_get_name(step->claimant));
+    fputc('\n', out);
 }
 
 static void

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * source-nbd.c - the map of a remote export, through libnbd: one block status request after the
- * other, with as many of the contexts below as the server has. */
+ * other, with as many of the contexts below as the server has; or with the one of a bitmap. */
 #include "source.h"
+
+#include <string.h>
 
 #include "damage.h"
 #include "remote.h"
 
-typedef enum { ALLOCATION, DEPTH, JOINT, N_CONTEXTS } Context;
+typedef enum { ALLOCATION, DEPTH, JOINT, BITMAP, N_CONTEXTS } Context;
 
-static const char *const context_names[] = {
-    [ALLOCATION] = "base:allocation",
-    [DEPTH] = "qemu:allocation-depth",
-    [JOINT] = "strata:joint",
-    [N_CONTEXTS] = NULL,
-};
+/* The name of a bitmap follows. */
+static const char bitmap_context[] = "qemu:dirty-bitmap:";
 
 /* Bits of base:allocation and strata:joint: strata-contexts(7). */
 #define BIT_ZERO         (1 << 1)
@@ -21,6 +19,7 @@ static const char *const context_names[] = {
 #define JOINT_ENCRYPTED  (1 << 4)
 #define JOINT_PAST_END   (1 << 5)
 #define JOINT_LAYER(v)   ((v) >> 8)
+#define BITMAP_DIRTY     (1 << 0)
 
 /* Below the 32 bits of a request's length, and aligned to any block size. */
 #define MAX_REQUEST ((guint64)1 << 31)
@@ -38,6 +37,7 @@ typedef struct {
     MapSource source; /* first: a NbdSource is a MapSource */
     RemoteHandle *nbd;
     guint64 block;                /* requests are aligned to this */
+    char *names[N_CONTEXTS];      /* owned; NULL for those that are not wanted */
     gboolean offered[N_CONTEXTS]; /* negotiated for this export */
     GArray *replies[N_CONTEXTS];  /* of Status: the last reply */
     DamageSearch search;
@@ -51,7 +51,7 @@ source_nbd_keep_reply(void *user_data, const char *name, uint64_t offset, uint32
     NbdSource *self = user_data;
 
     for (guint context = 0; context < N_CONTEXTS; context++) {
-        if (!g_str_equal(name, context_names[context]))
+        if (g_strcmp0(name, self->names[context]) != 0)
             continue;
         g_array_set_size(self->replies[context], 0);
         for (gsize i = 0; i + 1 < n_entries; i += 2) {
@@ -101,6 +101,8 @@ source_nbd_extent(const NbdSource *self, const guint32 *values)
                       .depth = EXTENT_UNKNOWN,
                       .layer = EXTENT_UNKNOWN };
 
+    if (self->offered[BITMAP])
+        extent.content = values[BITMAP] & BITMAP_DIRTY ? CONTENT_DIRTY : CONTENT_CLEAN;
     if (self->offered[ALLOCATION] || self->offered[JOINT])
         extent.content = (values[ALLOCATION] | joint) & BIT_ZERO ? CONTENT_ZERO : CONTENT_DATA;
     if (self->offered[DEPTH])
@@ -263,10 +265,43 @@ source_nbd_free(MapSource *source)
     if (source_nbd_is_connected(self))
         nbd_shutdown(self->nbd, 0);
     nbd_close(self->nbd);
-    for (guint context = 0; context < N_CONTEXTS; context++)
+    for (guint context = 0; context < N_CONTEXTS; context++) {
         g_array_unref(self->replies[context]);
+        g_free(self->names[context]);
+    }
     g_ptr_array_unref(source->layers);
     g_free(self);
+}
+
+/* "'b0', 'above:base'", for a message; "none" if the server lists none. */
+static char *
+source_nbd_list_bitmaps(GPtrArray *contexts)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (guint i = 0; i < contexts->len; i++) {
+        const char *context = contexts->pdata[i];
+        g_autofree char *shown = NULL;
+
+        if (!g_str_has_prefix(context, bitmap_context))
+            continue;
+        shown = strata_escape(context + strlen(bitmap_context));
+        g_string_append_printf(names, "%s'%s'", names->len > 0 ? ", " : "", shown);
+    }
+    return names->len > 0 ? g_string_free(g_steal_pointer(&names), FALSE) : g_strdup("none");
+}
+
+static gboolean
+source_nbd_throw_no_bitmap(const char *name, GPtrArray *contexts, GError **error)
+{
+    g_autofree char *shown = strata_escape(name);
+    g_autofree char *names = source_nbd_list_bitmaps(contexts);
+
+    g_set_error(error, STRATA_ERROR, STRATA_ERROR_NOT_FOUND,
+                "the server offers no dirty bitmap '%s' for this export (the context %s%s); those "
+                "that it lists: %s",
+                shown, bitmap_context, shown, names);
+    return FALSE;
 }
 
 static gboolean
@@ -275,12 +310,15 @@ source_nbd_check_offered(NbdSource *self, GError **error)
     gboolean any = FALSE;
 
     for (guint context = 0; context < N_CONTEXTS; context++) {
-        self->offered[context] = nbd_can_meta_context(self->nbd, context_names[context]) == 1;
+        const char *name = self->names[context];
+
+        self->offered[context] = name != NULL && nbd_can_meta_context(self->nbd, name) == 1;
         any = any || self->offered[context];
     }
     self->source.has_layers = self->offered[JOINT];
     self->source.has_depth = self->offered[DEPTH];
-    if (any)
+    self->source.is_bitmap = self->offered[BITMAP];
+    if (any || self->names[BITMAP] != NULL)
         return TRUE;
     g_set_error_literal(error, STRATA_ERROR, STRATA_ERROR_UNSUPPORTED,
                         "the server offers none of base:allocation, qemu:allocation-depth and "
@@ -299,8 +337,48 @@ source_nbd_get_size(RemoteHandle *nbd, guint64 *out_size, GError **error)
     return TRUE;
 }
 
+/* @nbd is taken over. */
+static NbdSource *
+source_nbd_alloc(RemoteHandle *nbd, GPtrArray *contexts, const char *bitmap)
+{
+    NbdSource *self = g_new0(NbdSource, 1);
+
+    self->nbd = nbd;
+    self->search = (DamageSearch){ REMOTE_STEP, REMOTE_FINE_STEPS };
+    for (guint context = 0; context < N_CONTEXTS; context++)
+        self->replies[context] = g_array_new(FALSE, FALSE, sizeof(Status));
+    if (bitmap != NULL) {
+        self->names[BITMAP] = g_strconcat(bitmap_context, bitmap, NULL);
+    } else {
+        self->names[ALLOCATION] = g_strdup("base:allocation");
+        self->names[DEPTH] = g_strdup("qemu:allocation-depth");
+        self->names[JOINT] = g_strdup("strata:joint");
+    }
+    self->source.layers = remote_list_layers(contexts);
+    self->source.each = source_nbd_each;
+    self->source.free = source_nbd_free;
+    return self;
+}
+
+static gboolean
+source_nbd_enter(NbdSource *self, GError **error)
+{
+    g_autoptr(GPtrArray) wanted = g_ptr_array_new();
+
+    for (guint context = 0; context < N_CONTEXTS; context++)
+        if (self->names[context] != NULL)
+            g_ptr_array_add(wanted, self->names[context]);
+    g_ptr_array_add(wanted, NULL);
+    if (!remote_enter(self->nbd, (const char *const *)wanted->pdata, error) ||
+        !source_nbd_get_size(self->nbd, &self->source.size, error) ||
+        !source_nbd_check_offered(self, error))
+        return FALSE;
+    self->block = (guint64)MAX(nbd_get_block_size(self->nbd, LIBNBD_SIZE_MINIMUM), 1);
+    return TRUE;
+}
+
 MapSource *
-source_new_nbd(const char *uri, GError **error)
+source_new_nbd(const char *uri, const char *bitmap, GError **error)
 {
     g_autoptr(RemoteHandle) nbd = remote_connect(uri, error);
     g_autoptr(GPtrArray) contexts = NULL;
@@ -310,20 +388,13 @@ source_new_nbd(const char *uri, GError **error)
     if (nbd == NULL)
         return NULL;
     contexts = remote_list_contexts(nbd);
-    if (!remote_enter(nbd, context_names, error))
-        return NULL;
-    self = g_new0(NbdSource, 1);
+    self = source_nbd_alloc(g_steal_pointer(&nbd), contexts, bitmap);
     source = &self->source;
-    self->nbd = g_steal_pointer(&nbd);
-    self->search = (DamageSearch){ REMOTE_STEP, REMOTE_FINE_STEPS };
-    self->block = (guint64)MAX(nbd_get_block_size(self->nbd, LIBNBD_SIZE_MINIMUM), 1);
-    for (guint context = 0; context < N_CONTEXTS; context++)
-        self->replies[context] = g_array_new(FALSE, FALSE, sizeof(Status));
-    source->layers = remote_list_layers(contexts);
-    source->each = source_nbd_each;
-    source->free = source_nbd_free;
-    if (!source_nbd_get_size(self->nbd, &source->size, error) ||
-        !source_nbd_check_offered(self, error))
+    if (!source_nbd_enter(self, error))
         return NULL;
+    if (bitmap != NULL && !source->is_bitmap) {
+        source_nbd_throw_no_bitmap(bitmap, contexts, error);
+        return NULL;
+    }
     return g_steal_pointer(&source);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * source.h - where a map comes from: a local graph or a remote server. */
+ * source.h - where a map comes from: a local graph or a remote server, the layers of an image or a
+ * bitmap. */
 #ifndef STRATA_TOOL_SOURCE_H
 #define STRATA_TOOL_SOURCE_H
 
@@ -13,6 +14,7 @@ struct _MapSource {
     gboolean has_layers; /* whether extents tell their layer */
     gboolean has_depth;
     gboolean has_leaf;
+    gboolean is_bitmap; /* extents are dirty or clean, and tell nothing else */
 
     /* Hands the extents of [@offset, @offset + @length), which lies within the image, to @sink: in
      * order, without a gap, until it wants no more. What cannot be told is an extent too
@@ -36,8 +38,12 @@ guint64 source_readable_part(const StrataRun *run);
 /* source-local.c: why @run, which begins past the end of its leaf, cannot be read. g_free(). */
 char *source_explain_missing(const StrataRun *run);
 
-/* source-nbd.c: a remote export; connects. */
-MapSource *source_new_nbd(const char *uri, GError **error);
+/* source-bitmap.c: a dirty bitmap of the graph's image; takes a reference. */
+MapSource *source_new_bitmap(StrataGraph *graph, const char *name, GError **error);
+
+/* source-nbd.c: a remote export; connects. @bitmap: (nullable): the name of one of its dirty
+ * bitmaps, whose map is wanted instead of that of its layers. */
+MapSource *source_new_nbd(const char *uri, const char *bitmap, GError **error);
 
 static inline void
 map_source_free(MapSource *source)

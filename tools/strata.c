@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strata/strata.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "commands.h"
 
@@ -93,10 +95,23 @@ run_verb(const Verb *verb, char **words)
 static int
 refuse(const char *what, const char *word)
 {
+    g_autofree char *shown = strata_escape(word);
     g_autoptr(GError) error = g_error_new(G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "%s%s%s%s", what,
-                                          *word ? " '" : "", word, *word ? "'" : "");
+                                          *word ? " '" : "", shown, *word ? "'" : "");
 
     return report("", error);
+}
+
+/* A chain may have more files than a process may open by default. */
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 int
@@ -119,5 +134,6 @@ main(int argc, char **argv)
     verb = find_verb(argv[1]);
     if (verb == NULL)
         return refuse("the verb is not info, map or why:", argv[1]);
+    raise_descriptor_limit();
     return run_verb(verb, argv + 1);
 }

@@ -28,6 +28,7 @@ G_BEGIN_DECLS
  * @STRATA_ERROR_REMOTE: a remote server failed or broke its protocol
  * @STRATA_ERROR_LIMIT: a hard limit of strata was reached (see the message for which)
  * @STRATA_ERROR_INTERNAL: a driver broke its contract: a bug in strata, please report it
+ * @STRATA_ERROR_CHANGED: an image is not the one any more that was opened; open the graph again
  */
 typedef enum {
     STRATA_ERROR_SPEC,
@@ -40,6 +41,7 @@ typedef enum {
     STRATA_ERROR_REMOTE,
     STRATA_ERROR_LIMIT,
     STRATA_ERROR_INTERNAL,
+    STRATA_ERROR_CHANGED,
 } StrataError;
 
 GQuark strata_error_quark(void);

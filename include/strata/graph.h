@@ -102,17 +102,25 @@ StrataNode *strata_graph_find_node(StrataGraph *graph, const char *name);
 /**
  * strata_node_get_name:
  * Returns: (transfer none): the name given as "node-name", else one made from the base name of the
- *   node's file; unique in the graph, the same at every start, printable, without '@' and ':'
+ *   node's file; unique in the graph, the same at every start, printable, without '@' and ':'. A
+ *   layer behind an NBD server is called NODE/REMOTE-NODE.
  */
 const char *strata_node_get_name(StrataNode *node);
 
-/** strata_node_get_driver: Returns: (transfer none): "file", "raw", "qcow2" */
+/**
+ * strata_node_get_driver:
+ * Returns: (transfer none): "file", "luks", "nbd", "qcow2", "raw"; "remote" for a layer behind an
+ *   NBD server that told of it
+ */
 const char *strata_node_get_driver(StrataNode *node);
 
 /** strata_node_get_size: Returns: the node's virtual size in bytes; any number, 0 included */
 guint64 strata_node_get_size(StrataNode *node);
 
-/** strata_node_get_filename: Returns: (nullable): the host file of a protocol leaf, else %NULL */
+/**
+ * strata_node_get_filename:
+ * Returns: (nullable): the host file of a "file" leaf or the URI of an "nbd" leaf, else %NULL
+ */
 const char *strata_node_get_filename(StrataNode *node);
 
 /** strata_node_get_child: Returns: (transfer none) (nullable): the child in that role */
@@ -124,8 +132,15 @@ StrataNode *strata_node_get_parent(StrataNode *node);
 /** strata_node_get_role: Returns: what the node is to its parent; meaningless for the top */
 StrataRole strata_node_get_role(StrataNode *node);
 
-/** strata_node_is_protocol: Returns: whether the node is a leaf that holds bytes ("file") */
+/** strata_node_is_protocol: Returns: whether the node is a leaf that gets bytes ("file", "nbd") */
 gboolean strata_node_is_protocol(StrataNode *node);
+
+/**
+ * strata_node_is_storage:
+ * Returns: whether the node is a protocol leaf that only holds bytes, so that the raw node above it
+ *   is a layer. An "nbd" leaf whose server tells depth is none: the walk goes on over there.
+ */
+gboolean strata_node_is_storage(StrataNode *node);
 
 /**
  * strata_node_is_within:

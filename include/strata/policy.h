@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * policy.h - what names that stand in image headers may lead to. */
+ * policy.h - how a graph may be opened: what image headers may lead to, which secrets it may use,
+ * and whether it shares its files with writers. */
 #ifndef STRATA_POLICY_H
 #define STRATA_POLICY_H
 
@@ -9,9 +10,11 @@ G_BEGIN_DECLS
 
 /**
  * StrataPolicy:
- * What an image may reach by the names in its header. Images are untrusted, so the default is
- * narrow: regular files and block devices beneath the directory of the topmost image, and no
- * guessing of a backing file's format. Names that the user writes in a spec are not confined.
+ * What an image may reach by the names in its header, and what the user lends to the opening of a
+ * graph. Images are untrusted, so the default is narrow: regular files and block devices beneath
+ * the directory of the topmost image, no protocol, no guessing of a backing file's format, no
+ * secrets, and no file that somebody writes to. Names that the user writes in a spec are not
+ * confined.
  *
  * Filled in before strata_graph_open() and not changed afterwards; then it may be shared between
  * threads.
@@ -44,6 +47,54 @@ gboolean strata_policy_allow_dir(StrataPolicy *policy, const char *dir, GError *
  * Returns: whether @format was taken
  */
 gboolean strata_policy_set_backing_format(StrataPolicy *policy, const char *format, GError **error);
+
+/**
+ * strata_policy_allow_protocols:
+ * @policy: a policy
+ * @protocols: what headers may name besides files, divided by commas; there is "nbd"
+ * @error: %STRATA_ERROR_SPEC for a protocol that strata does not speak
+ *
+ * May be called again; what was allowed stays so.
+ *
+ * Returns: whether all were taken
+ */
+gboolean strata_policy_allow_protocols(StrataPolicy *policy, const char *protocols, GError **error);
+
+/**
+ * strata_policy_set_probe:
+ * @policy: a policy
+ * @probe: whether the format of a backing file that no header tells is recognised by its first
+ *   bytes, as that of the topmost image is. A guest that owns a raw disk can write these bytes, and
+ *   so make it lead to any file that policy lets headers reach: only for images that are trusted.
+ *
+ * strata_policy_set_backing_format() goes before it.
+ */
+void strata_policy_set_probe(StrataPolicy *policy, gboolean probe);
+
+/**
+ * strata_policy_set_force_share:
+ * @policy: a policy
+ * @force_share: whether to open files that somebody writes to, and to let others write to those
+ *   that are open here. What is read may then be of two times at once.
+ */
+void strata_policy_set_force_share(StrataPolicy *policy, gboolean force_share);
+
+/**
+ * strata_policy_add_object:
+ * @policy: a policy
+ * @text: in the words of QEMU's "--object": "secret,id=ID,file=PATH[,format=raw|base64]" or
+ *   "secret,id=ID,fd=NUMBER" for a key; "tls-creds-x509,id=ID,dir=DIR[,verify-peer=on|off]" or
+ *   "tls-creds-psk,id=ID,dir=DIR[,username=NAME]" for a client's credentials (",," is a comma)
+ * @error: %STRATA_ERROR_SPEC for words that are not these or an ID that stands already,
+ *   %STRATA_ERROR_NOT_FOUND or %STRATA_ERROR_IO for a file that cannot be read
+ *
+ * Lends what specs name by its ID ("encrypt.key-secret", "key-secret", "tls-creds"). A secret is
+ * read at once, and wiped when the policy is freed; the key itself on the command line
+ * ("data=...") is refused, because every user of the machine could see it.
+ *
+ * Returns: whether it was added
+ */
+gboolean strata_policy_add_object(StrataPolicy *policy, const char *text, GError **error);
 
 /** strata_policy_ref: Thread-safe. Returns: (transfer full): @policy */
 StrataPolicy *strata_policy_ref(StrataPolicy *policy);

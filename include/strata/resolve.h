@@ -97,13 +97,14 @@ const StrataRun *strata_walk_resolve(StrataWalk *walk, guint64 offset, guint64 l
 /**
  * StrataStep: one answer on the way of a walk.
  *
- * @node: who was asked
+ * @node: who was asked; an "nbd" leaf answers for the layers behind its server, too
  * @offset: for which offset of its own, in bytes
  * @length: for how many bytes the same answer holds from there, as far as was asked
  * @answer: "data", "zero", "forward", "absent" or "past-end"
  * @child: (nullable): where the walk goes on
  * @child_offset: at which offset of @child
- * @claims: whether this is the step at which the range found its claimant
+ * @claimant: (nullable): %NULL but for the step at which the range found its claimant: @node, or
+ *   the layer behind it for which it answers
  */
 typedef struct {
     StrataNode *node;
@@ -112,7 +113,7 @@ typedef struct {
     const char *answer;
     StrataNode *child;
     guint64 child_offset;
-    gboolean claims;
+    StrataNode *claimant;
 } StrataStep;
 
 /**

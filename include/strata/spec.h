@@ -31,7 +31,7 @@ typedef enum {
  * @text: what the user typed
  * @syntax: how to read it
  * @format: (nullable): the driver of the topmost node when @text is a plain file name ("raw",
- *   "qcow2"); %NULL lets strata_graph_open() recognise a qcow2 header and take all else for raw.
+ *   "qcow2"); %NULL lets strata_graph_open() recognise qcow2 and luks, and take all else for raw.
  *   With a spec that names a driver itself it must be %NULL or the same driver.
  * @error: %STRATA_ERROR_SPEC
  *

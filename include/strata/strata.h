@@ -3,11 +3,13 @@
 #ifndef STRATA_H
 #define STRATA_H
 
+#include <strata/bitmap.h>
 #include <strata/error.h>
 #include <strata/graph.h>
 #include <strata/policy.h>
 #include <strata/read.h>
 #include <strata/resolve.h>
+#include <strata/snapshot.h>
 #include <strata/spec.h>
 
 #endif

@@ -2,8 +2,8 @@
  * header.c - the qcow2 header and its extensions: every number is checked before it is used.
  *
  * Sections "Header", "Header extensions" and "Feature name table" of docs/interop/qcow2.rst. What
- * matters only to writers (refcount and snapshot tables) is not looked at, so that damage there
- * does not keep anybody from their data. */
+ * matters only to writers (refcount tables) is not looked at, and what leads to snapshots and
+ * bitmaps is only noted, so that damage there does not keep anybody from their data. */
 #include "header.h"
 
 #include "bytes.h"
@@ -194,6 +194,49 @@ take_string(const Reader *reader, const Qcow2Extension *extension, const char *w
     return read_string(reader, what, extension->offset, extension->length, out_string, error);
 }
 
+static gboolean
+check_luks_place(const Reader *reader, GError **error)
+{
+    const Qcow2Header *header = reader->header;
+
+    if (!is_aligned(header->luks_offset, cluster_size(reader)))
+        return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
+                            "the LUKS header's offset 0x%" G_GINT64_MODIFIER "x is no multiple of"
+                            " the cluster size 0x%" G_GINT64_MODIFIER "x",
+                            header->luks_offset, cluster_size(reader));
+    if (header->luks_length == 0 ||
+        !range_within(header->luks_offset, header->luks_length, reader->storage->size))
+        return strata_throw(
+            error, reader->node, STRATA_ERROR_DAMAGED,
+            "the LUKS header (0x%" G_GINT64_MODIFIER "x bytes at offset 0x%" G_GINT64_MODIFIER
+            "x) is empty or lies past the end of the file at 0x%" G_GINT64_MODIFIER "x",
+            header->luks_length, header->luks_offset, reader->storage->size);
+    return TRUE;
+}
+
+/* "Full disk encryption header pointer": there with LUKS, and only then. */
+static gboolean
+take_luks_pointer(const Reader *reader, const Qcow2Extension *extension, GError **error)
+{
+    guint8 raw[QCOW2_CRYPT_EXTENSION_LENGTH];
+
+    if (reader->header->crypt_method != QCOW2_CRYPT_LUKS)
+        return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
+                            "the header extension at offset 0x%" G_GINT64_MODIFIER "x leads to a"
+                            " LUKS header, and crypt_method is %u, not %d",
+                            extension->offset, reader->header->crypt_method, QCOW2_CRYPT_LUKS);
+    if (extension->length != sizeof raw || reader->header->luks_length != 0)
+        return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
+                            "the header extension at offset 0x%" G_GINT64_MODIFIER "x, which leads"
+                            " to the LUKS header, has %u bytes; there is one, of %d bytes",
+                            extension->offset, extension->length, QCOW2_CRYPT_EXTENSION_LENGTH);
+    if (!strata_node_read(reader->storage, extension->offset, sizeof raw, raw, error))
+        return FALSE;
+    reader->header->luks_offset = load_be64(raw, sizeof raw, QCOW2_CRYPT_AT_OFFSET);
+    reader->header->luks_length = load_be64(raw, sizeof raw, QCOW2_CRYPT_AT_LENGTH);
+    return check_luks_place(reader, error);
+}
+
 /* Types not named here may be ignored, the specification says, unless a feature bit forbids it. */
 static gboolean
 take_extension(const Reader *reader, const Qcow2Extension *extension, GError **error)
@@ -205,9 +248,28 @@ take_extension(const Reader *reader, const Qcow2Extension *extension, GError **e
     case QCOW2_EXTENSION_DATA_FILE:
         return take_string(reader, extension, "name of the data file", MAX_DATA_FILE_NAME,
                            &reader->header->data_file_name, error);
+    case QCOW2_EXTENSION_BITMAPS:
+        reader->header->n_bitmap_extensions++;
+        reader->header->bitmaps_offset = extension->offset;
+        reader->header->bitmaps_length = extension->length;
+        return TRUE;
+    case QCOW2_EXTENSION_CRYPT:
+        return take_luks_pointer(reader, extension, error);
     default:
         return TRUE;
     }
+}
+
+static gboolean
+check_luks_pointer(const Reader *reader, GError **error)
+{
+    const Qcow2Header *header = reader->header;
+
+    if (header->crypt_method != QCOW2_CRYPT_LUKS || header->luks_length != 0)
+        return TRUE;
+    return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
+                        "the image is encrypted with LUKS, and no header extension says where the"
+                        " LUKS header lies");
 }
 
 static gboolean
@@ -220,7 +282,7 @@ read_extensions(Reader *reader, GError **error)
         if (!qcow2_extensions_next(&walk, &extension, error))
             return FALSE;
         if (extension.type == QCOW2_EXTENSION_END)
-            return TRUE;
+            return check_luks_pointer(reader, error);
         if (!take_extension(reader, &extension, error))
             return FALSE;
     }
@@ -307,6 +369,7 @@ check_features(Reader *reader, GError **error)
     header->has_data_file = (incompatible & QCOW2_INCOMPATIBLE_DATA_FILE) != 0;
     header->extended_l2 = (incompatible & QCOW2_INCOMPATIBLE_EXTENDED_L2) != 0;
     header->lazy_refcounts = (compatible & QCOW2_COMPATIBLE_LAZY) != 0;
+    header->bitmaps_hold = (autoclear & QCOW2_AUTOCLEAR_BITMAPS) != 0;
     header->data_file_raw = (autoclear & QCOW2_AUTOCLEAR_DATA_RAW) != 0;
     if (header->data_file_raw && !header->has_data_file)
         return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
@@ -342,15 +405,15 @@ check_compression(Reader *reader, GError **error)
 static gboolean
 check_encryption(Reader *reader, GError **error)
 {
-    static const char *const names[] = { "none", "AES", "LUKS" };
     guint32 method = field32(reader, QCOW2_AT_CRYPT_METHOD);
 
-    if (method == 0)
+    reader->header->crypt_method = method;
+    if (method <= QCOW2_CRYPT_LUKS)
         return TRUE;
     return strata_throw(error, reader->node, STRATA_ERROR_UNSUPPORTED,
-                        "the image is encrypted (method %u, %s), and this version does not read"
-                        " encrypted images",
-                        method, method < G_N_ELEMENTS(names) ? names[method] : "unknown");
+                        "the image is encrypted by method %u; this program knows 1 (AES) and 2"
+                        " (LUKS)",
+                        method);
 }
 
 static gboolean
@@ -366,57 +429,66 @@ check_counts(Reader *reader, GError **error)
                             QCOW2_MAX_REFCOUNT_ORDER);
     reader->header->refcount_bits = 1u << order;
     reader->header->n_snapshots = field32(reader, QCOW2_AT_N_SNAPSHOTS);
+    reader->header->snapshots_offset = field64(reader, QCOW2_AT_SNAPSHOTS_OFFSET);
     return TRUE;
 }
 
 /* -- The L1 table -- */
 
 static gboolean
-check_l1_place(const Reader *reader, GError **error)
+check_l1_place(StrataNode *node, const Qcow2Header *header, const char *where, GError **error)
 {
-    const Qcow2Header *header = reader->header;
+    guint64 cluster_size = G_GUINT64_CONSTANT(1) << header->cluster_bits;
     guint64 bytes = (guint64)header->l1_entries * sizeof(guint64);
+    guint64 storage_size = node->children[STRATA_ROLE_FILE]->size;
 
     if (bytes > QCOW2_MAX_L1_BYTES)
-        return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
-                            "the L1 table has %u entries in the header, and at most %u are allowed",
-                            header->l1_entries, (guint)(QCOW2_MAX_L1_BYTES / sizeof(guint64)));
-    if (!is_aligned(header->l1_offset, cluster_size(reader)))
-        return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
+        return strata_throw(error, node, STRATA_ERROR_DAMAGED,
+                            "the L1 table has %u entries in %s, and at most %u are allowed",
+                            header->l1_entries, where,
+                            (guint)(QCOW2_MAX_L1_BYTES / sizeof(guint64)));
+    if (!is_aligned(header->l1_offset, cluster_size))
+        return strata_throw(error, node, STRATA_ERROR_DAMAGED,
                             "the L1 table's offset 0x%" G_GINT64_MODIFIER "x is no multiple of the"
-                            " cluster size 0x%" G_GINT64_MODIFIER "x",
-                            header->l1_offset, cluster_size(reader));
-    if (bytes > 0 && !range_within(header->l1_offset, bytes, reader->storage->size))
-        return strata_throw(error, reader->node, STRATA_ERROR_DAMAGED,
+                            " cluster size 0x%" G_GINT64_MODIFIER "x; it stands in %s",
+                            header->l1_offset, cluster_size, where);
+    if (bytes > 0 && !range_within(header->l1_offset, bytes, storage_size))
+        return strata_throw(error, node, STRATA_ERROR_DAMAGED,
                             "the L1 table (0x%" G_GINT64_MODIFIER
                             "x bytes at offset 0x%" G_GINT64_MODIFIER
-                            "x) lies past the end of the file at 0x%" G_GINT64_MODIFIER "x",
-                            bytes, header->l1_offset, reader->storage->size);
+                            "x in %s) lies past the end of the file at 0x%" G_GINT64_MODIFIER "x",
+                            bytes, header->l1_offset, where, storage_size);
     return TRUE;
 }
 
 /* The table may be longer than needed: a saved machine state stands past the disk's end. */
-static gboolean
-check_l1(Reader *reader, GError **error)
+gboolean
+qcow2_header_set_disk(StrataNode *node, Qcow2Header *header, guint64 size, guint64 l1_offset,
+                      guint32 l1_entries, const char *where, GError **error)
 {
-    Qcow2Header *header = reader->header;
     guint entry_bits = header->extended_l2 ? 4 : 3;
     guint shift = 2 * header->cluster_bits - entry_bits; /* log2 of what one L1 entry covers */
-    guint64 needed;
+    guint64 needed = (size >> shift) + !is_aligned(size, G_GUINT64_CONSTANT(1) << shift);
 
-    header->size = field64(reader, QCOW2_AT_SIZE);
-    header->l1_offset = field64(reader, QCOW2_AT_L1_OFFSET);
-    header->l1_entries = field32(reader, QCOW2_AT_L1_SIZE);
-    needed = (header->size >> shift) + !is_aligned(header->size, G_GUINT64_CONSTANT(1) << shift);
-    if (!check_l1_place(reader, error))
+    header->size = size;
+    header->l1_offset = l1_offset;
+    header->l1_entries = l1_entries;
+    if (!check_l1_place(node, header, where, error))
         return FALSE;
-    if (header->l1_entries < needed)
-        return strata_throw(
-            error, reader->node, STRATA_ERROR_DAMAGED,
-            "the L1 table has %u entries in the header, and a virtual size of 0x%" G_GINT64_MODIFIER
-            "x bytes needs %" G_GUINT64_FORMAT,
-            header->l1_entries, header->size, needed);
+    if (l1_entries < needed)
+        return strata_throw(error, node, STRATA_ERROR_DAMAGED,
+                            "the L1 table has %u entries in %s, and a virtual size of"
+                            " 0x%" G_GINT64_MODIFIER "x bytes needs %" G_GUINT64_FORMAT,
+                            l1_entries, where, size, needed);
     return TRUE;
+}
+
+static gboolean
+check_l1(const Reader *reader, GError **error)
+{
+    return qcow2_header_set_disk(reader->node, reader->header, field64(reader, QCOW2_AT_SIZE),
+                                 field64(reader, QCOW2_AT_L1_OFFSET),
+                                 field32(reader, QCOW2_AT_L1_SIZE), "the header", error);
 }
 
 static gboolean

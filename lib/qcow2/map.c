@@ -24,9 +24,10 @@
 #define SLICE_BITS  16
 #define SLICE_BYTES (1u << SLICE_BITS)
 
-/* After so many tables one call stops short, so that whoever asked can do something else or give
- * up: a table that lies in another image may be expensive. */
-#define TABLES_PER_CALL 1024
+/* After so much work for tables (table_cache_count_work(): 64 MiB of them) one call stops short, so
+ * that whoever asked can do something else or give up: a table that lies in another image may be
+ * expensive. */
+#define WORK_PER_CALL 16384
 
 /* How the tables of this image divide its guest addresses. */
 typedef struct {
@@ -37,6 +38,7 @@ typedef struct {
     guint entry_bits;   /* log2 of an L2 entry's bytes: 3, or 4 when extended */
     guint slice_bits;   /* log2 of the entries in a slice of an L2 table */
     guint l1_bits;      /* log2 of the guest bytes that one L1 entry covers */
+    guint8 data_kind;   /* StrataAnswerKind of what is allocated and not compressed */
     guint8 data_role;   /* StrataRole: who keeps the clusters */
     guint8 absent_kind; /* StrataAnswerKind of what is not allocated here */
 } Layout;
@@ -50,7 +52,7 @@ typedef struct {
     guint64 l2_offset; /* of the slice in the file, for messages */
     guint64 begin;
     guint64 end;
-    guint64 last_read; /* table_cache_count_reads() when this call has read enough */
+    guint64 last_work; /* table_cache_count_work() when this call has done enough */
 } Cursor;
 
 /* What an L2 entry says of its cluster. */
@@ -99,6 +101,7 @@ make_layout(StrataNode *node, const Qcow2Header *header)
     layout.entry_bits = header->extended_l2 ? 4 : 3;
     layout.slice_bits = MIN(layout.cluster_bits, SLICE_BITS) - layout.entry_bits;
     layout.l1_bits = 2 * layout.cluster_bits - layout.entry_bits;
+    layout.data_kind = header->crypt_method ? STRATA_ANSWER_OWN : STRATA_ANSWER_DATA;
     layout.data_role = header->has_data_file ? STRATA_ROLE_DATA_FILE : STRATA_ROLE_FILE;
     layout.absent_kind = has_backing ? STRATA_ANSWER_FORWARD : STRATA_ANSWER_ABSENT;
     return layout;
@@ -346,7 +349,7 @@ subcluster_kind(const Layout *layout, const Cluster *cluster, guint first, guint
         return STRATA_ANSWER_OWN;
     if ((allocated >> first & 1) != 0) {
         alike = allocated;
-        kind = STRATA_ANSWER_DATA;
+        kind = layout->data_kind;
     } else if ((zero >> first & 1) != 0) {
         alike = zero;
         kind = STRATA_ANSWER_ZERO;
@@ -406,7 +409,7 @@ make_answer(const Layout *layout, const Cluster *cluster, guint8 kind, guint64 g
         answer.role = STRATA_ROLE_BACKING;
         answer.child_offset = guest;
     } else if (kind == STRATA_ANSWER_OWN) {
-        answer.flags = STRATA_RUN_COMPRESSED;
+        answer.flags = cluster->compressed ? STRATA_RUN_COMPRESSED : STRATA_RUN_ENCRYPTED;
     }
     return answer;
 }
@@ -464,9 +467,58 @@ map_range(Cursor *cursor, const StrataRange *range, Sink *sink, GError **error)
             return FALSE;
         if (!sink_add(sink, &answer))
             return FALSE;
-        if (table_cache_count_reads() >= cursor->last_read)
+        if (table_cache_count_work() >= cursor->last_work)
             return FALSE;
     }
+    return TRUE;
+}
+
+/* "Compressed Clusters Descriptor": the offset in the low bits, and above them how many sectors
+ * there are after the one in which it begins. The file may end within the last of them. */
+static gboolean
+place_compressed(const Layout *layout, const Cluster *cluster, Qcow2Place *out_place,
+                 GError **error)
+{
+    guint offset_bits = 62 - (layout->cluster_bits - 8);
+    guint64 host = cluster->entry & ((G_GUINT64_CONSTANT(1) << offset_bits) - 1);
+    guint64 descriptor = cluster->entry & (QCOW2_ENTRY_COMPRESSED - 1);
+    guint64 n_sectors = (descriptor >> offset_bits) + 1;
+    guint64 storage_size = layout->node->children[STRATA_ROLE_FILE]->size;
+
+    if (host >= storage_size)
+        return strata_throw(error, layout->node, STRATA_ERROR_DAMAGED,
+                            "the compressed cluster for guest offset 0x%" G_GINT64_MODIFIER
+                            "x is said to lie at 0x%" G_GINT64_MODIFIER
+                            "x, past the end of the file at 0x%" G_GINT64_MODIFIER "x",
+                            cluster->guest, host, storage_size);
+    out_place->compressed = TRUE;
+    out_place->host = host;
+    out_place->length = MIN(n_sectors * QCOW2_SECTOR - host % QCOW2_SECTOR, storage_size - host);
+    return TRUE;
+}
+
+gboolean
+qcow2_locate(StrataNode *node, const Qcow2Header *header, guint64 guest, guint64 length,
+             Qcow2Place *out_place, GError **error)
+{
+    g_auto(Cursor) cursor = { .layout = make_layout(node, header), .last_work = G_MAXUINT64 };
+    StrataAnswer answer = { .kind = STRATA_ANSWER_ABSENT };
+    Cluster cluster = { 0 };
+
+    *out_place = (Qcow2Place){ 0 };
+    if (!next_answer(&cursor, guest, guest + length, &answer, error))
+        return FALSE;
+    if (cursor.l2 != NULL)
+        cluster = read_cluster(&cursor, guest);
+    if (cluster.compressed)
+        return place_compressed(&cursor.layout, &cluster, out_place, error);
+    if (answer.kind != STRATA_ANSWER_DATA && answer.kind != STRATA_ANSWER_OWN)
+        return strata_throw(error, node, STRATA_ERROR_DAMAGED,
+                            "the cluster for guest offset 0x%" G_GINT64_MODIFIER
+                            "x was there a moment ago: the image is being written to",
+                            guest);
+    out_place->host = cluster.host + (guest - cluster.guest);
+    out_place->length = answer.length;
     return TRUE;
 }
 
@@ -476,7 +528,7 @@ qcow2_map(StrataNode *node, const Qcow2Header *header, const StrataRange *ranges
 {
     g_auto(Cursor) cursor = {
         .layout = make_layout(node, header),
-        .last_read = table_cache_count_reads() + TABLES_PER_CALL,
+        .last_work = table_cache_count_work() + WORK_PER_CALL,
     };
     Sink sink = { .answers = answers, .max = max_answers };
 

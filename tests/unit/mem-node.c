@@ -13,7 +13,7 @@ typedef struct {
     GArray *extents;
     gsize max_answers;
     guint64 fault;
-    gint n_calls, n_answers; /* atomic */
+    gint n_calls, n_answers, n_reads; /* atomic */
 } MemState;
 
 /* What the script says of the byte at @offset, and for how many bytes from there. */
@@ -96,6 +96,7 @@ mem_read(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GError 
     if (!state->bytes)
         return strata_throw(error, node, STRATA_ERROR_UNSUPPORTED, "scripted nodes hold no bytes");
     g_assert_cmpuint(offset + length, <=, node->size);
+    g_atomic_int_inc(&state->n_reads);
     memcpy(buffer, state->bytes + offset, length);
     return TRUE;
 }
@@ -177,6 +178,7 @@ mem_window_new(const char *name, guint64 size, guint64 offset)
 
     node->claims = FALSE;
     node->forward_roles = 1 << STRATA_ROLE_FILE;
+    node->forward_offset = offset;
     return node;
 }
 
@@ -202,6 +204,12 @@ guint
 mem_node_get_n_answers(StrataNode *node)
 {
     return g_atomic_int_get(&((MemState *)node->state)->n_answers);
+}
+
+guint
+mem_node_get_n_reads(StrataNode *node)
+{
+    return g_atomic_int_get(&((MemState *)node->state)->n_reads);
 }
 
 StrataNode *

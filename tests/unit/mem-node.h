@@ -31,6 +31,9 @@ void mem_node_set_fault(StrataNode *node, guint64 offset);
 guint mem_node_get_n_calls(StrataNode *node);
 guint mem_node_get_n_answers(StrataNode *node);
 
+/* How often bytes were read from a leaf. */
+guint mem_node_get_n_reads(StrataNode *node);
+
 /* Makes @child the child of @parent, before the graph is made. Returns @parent. */
 StrataNode *mem_node_attach(StrataNode *parent, StrataRole role, StrataNode *child);
 

@@ -4,6 +4,7 @@
 
 #include "opener.h"
 #include "qcow2/format.h"
+#include "spec-tree.h"
 
 static guint64
 cluster_size(const Qcow2Image *image)
@@ -148,8 +149,25 @@ clear_opener(StrataOpener *opener)
     }
 }
 
+static StrataSpec *
+new_snapshot_spec(const char *snapshot)
+{
+    StrataSpec *spec = spec_new();
+
+    spec->driver = g_strdup("qcow2");
+    g_hash_table_insert(spec->options, g_strdup("snapshot"), spec_value_new(SPEC_TEXT, snapshot));
+    return spec;
+}
+
 StrataGraph *
 qcow2_graph_new(StrataNode *storage, StrataNode *data_file, StrataNode *backing, GError **error)
+{
+    return qcow2_graph_new_at(storage, data_file, backing, NULL, error);
+}
+
+StrataGraph *
+qcow2_graph_new_at(StrataNode *storage, StrataNode *data_file, StrataNode *backing,
+                   const char *snapshot, GError **error)
 {
     StrataNode *node = g_new0(StrataNode, 1);
     g_autoptr(StrataGraph) graph = NULL;
@@ -157,6 +175,7 @@ qcow2_graph_new(StrataNode *storage, StrataNode *data_file, StrataNode *backing,
     gboolean opened;
 
     node->name = g_strdup("image");
+    node->spec = snapshot != NULL ? new_snapshot_spec(snapshot) : NULL;
     node->driver = &strata_driver_qcow2;
     mem_node_attach(node, STRATA_ROLE_FILE, storage);
     if (data_file != NULL)

@@ -41,7 +41,11 @@ void qcow2_image_set_entry(Qcow2Image *image, guint64 guest, guint64 entry, guin
 StrataGraph *qcow2_graph_new(StrataNode *storage, StrataNode *data_file, StrataNode *backing,
                              GError **error);
 
-/* The same over the image's bytes as they stand now. */
+/* The same at a snapshot of the image: its ID or name. */
+StrataGraph *qcow2_graph_new_at(StrataNode *storage, StrataNode *data_file, StrataNode *backing,
+                                const char *snapshot, GError **error);
+
+/* Today's disk, over the image's bytes as they stand now. */
 StrataGraph *qcow2_image_open(const Qcow2Image *image, StrataNode *data_file, StrataNode *backing,
                               GError **error);
 

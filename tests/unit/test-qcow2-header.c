@@ -222,10 +222,9 @@ static const Refusal refusals[] = {
       "compression type 1 with incompatible feature bit 3 clear" },
     { "compression-type-unknown", QCOW2_AT_COMPRESSION_TYPE, 4, 2u << 24, STRATA_ERROR_UNSUPPORTED,
       "compression type 2" },
-    { "encrypted-aes", QCOW2_AT_CRYPT_METHOD, 4, 1, STRATA_ERROR_UNSUPPORTED, "method 1, AES" },
-    { "encrypted-luks", QCOW2_AT_CRYPT_METHOD, 4, 2, STRATA_ERROR_UNSUPPORTED, "method 2, LUKS" },
-    { "encrypted-unknown", QCOW2_AT_CRYPT_METHOD, 4, 3, STRATA_ERROR_UNSUPPORTED,
-      "method 3, unknown" },
+    { "encrypted-luks-nowhere", QCOW2_AT_CRYPT_METHOD, 4, QCOW2_CRYPT_LUKS, STRATA_ERROR_DAMAGED,
+      "no header extension says where the LUKS header lies" },
+    { "encrypted-unknown", QCOW2_AT_CRYPT_METHOD, 4, 3, STRATA_ERROR_UNSUPPORTED, "method 3;" },
     { "refcount-order", QCOW2_AT_REFCOUNT_ORDER, 4, 7, STRATA_ERROR_DAMAGED,
       "refcount_order is 7" },
     { "l1-too-small", QCOW2_AT_L1_SIZE, 4, 0, STRATA_ERROR_DAMAGED, "0 entries" },
@@ -280,6 +279,67 @@ test_refuses_bad_extensions(void)
     qcow2_image_put32(image, EXTENSIONS, 0x12345678);
     qcow2_image_put32(image, EXTENSIONS + 4, CLUSTER - EXTENSIONS - 8 + 1);
     refuse(image, STRATA_ERROR_DAMAGED, "past the end of the extension area at 0x10000");
+}
+
+/* An image whose extension says where the LUKS header lies, which is @extra_bytes of data too long.
+ */
+static Qcow2Image *
+luks_image(guint32 method, guint64 offset, guint64 length, guint extra_bytes)
+{
+    Qcow2Image *image = plain_image();
+    guint8 pointer[QCOW2_CRYPT_EXTENSION_LENGTH + 8] = { 0 };
+    guint64 big_endian[] = { GUINT64_TO_BE(offset), GUINT64_TO_BE(length) };
+    guint64 at;
+
+    memcpy(pointer, big_endian, sizeof big_endian);
+    qcow2_image_put32(image, QCOW2_AT_CRYPT_METHOD, method);
+    at = qcow2_image_put_extension(image, EXTENSIONS, QCOW2_EXTENSION_CRYPT, pointer,
+                                   QCOW2_CRYPT_EXTENSION_LENGTH + extra_bytes);
+    qcow2_image_put_extension(image, at, QCOW2_EXTENSION_END, NULL, 0);
+    return image;
+}
+
+static void
+test_encrypted(void)
+{
+    g_autoptr(Qcow2Image) luks = luks_image(QCOW2_CRYPT_LUKS, CLUSTER, CLUSTER, 0);
+    g_autoptr(Qcow2Header) luks_header = accept(luks);
+    g_autoptr(Qcow2Image) aes = plain_image();
+    g_autoptr(Qcow2Header) aes_header = NULL;
+
+    g_assert_cmpuint(luks_header->crypt_method, ==, QCOW2_CRYPT_LUKS);
+    g_assert_cmpuint(luks_header->luks_offset, ==, CLUSTER);
+    g_assert_cmpuint(luks_header->luks_length, ==, CLUSTER);
+    qcow2_image_put32(aes, QCOW2_AT_CRYPT_METHOD, QCOW2_CRYPT_AES);
+    aes_header = accept(aes);
+    g_assert_cmpuint(aes_header->crypt_method, ==, QCOW2_CRYPT_AES);
+    g_assert_cmpuint(aes_header->luks_length, ==, 0);
+}
+
+static void
+test_refuses_luks_pointers(void)
+{
+    const struct {
+        guint32 method;
+        guint64 offset, length;
+        guint extra_bytes;
+        const char *words;
+    } cases[] = {
+        { QCOW2_CRYPT_NONE, CLUSTER, 592, 0, "crypt_method is 0, not 2" },
+        { QCOW2_CRYPT_AES, CLUSTER, 592, 0, "crypt_method is 1, not 2" },
+        { QCOW2_CRYPT_LUKS, CLUSTER, 592, 8, "has 24 bytes" },
+        { QCOW2_CRYPT_LUKS, CLUSTER + 512, 592, 0, "0x10200 is no multiple" },
+        { QCOW2_CRYPT_LUKS, CLUSTER, 0, 0, "is empty or lies past the end" },
+        { QCOW2_CRYPT_LUKS, CLUSTER, CLUSTER + 1, 0, "past the end of the file at 0x20000" },
+        { QCOW2_CRYPT_LUKS, ~G_GUINT64_CONSTANT(0xffff), G_MAXUINT64, 0, "past the end" },
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Qcow2Image) image =
+            luks_image(cases[i].method, cases[i].offset, cases[i].length, cases[i].extra_bytes);
+
+        refuse(image, STRATA_ERROR_DAMAGED, cases[i].words);
+    }
 }
 
 static void
@@ -360,6 +420,8 @@ main(int argc, char **argv)
         g_test_add_data_func(path, &refusals[i], test_refusal);
     }
     g_test_add_func("/qcow2-header/refuses-bad-extensions", test_refuses_bad_extensions);
+    g_test_add_func("/qcow2-header/encrypted", test_encrypted);
+    g_test_add_func("/qcow2-header/refuses-luks-pointers", test_refuses_luks_pointers);
     g_test_add_func("/qcow2-header/refuses-endless-extensions", test_refuses_endless_extensions);
     g_test_add_func("/qcow2-header/refuses-truncated", test_refuses_truncated);
     g_test_add_func("/qcow2-header/refuses-small-clusters-with-extended-l2",

@@ -9,6 +9,8 @@
 #include "error.h"
 #include "qcow2-image.h"
 #include "qcow2/format.h"
+#include "qcow2/map.h"
+#include "qcow2/qcow2.h"
 
 #define COPIED     QCOW2_ENTRY_COPIED
 #define ZERO       QCOW2_ENTRY_ZERO
@@ -56,6 +58,7 @@ typedef struct {
     guint8 kind; /* StrataAnswerKind */
     gboolean damaged;
     guint64 host;
+    guint n_sectors; /* of a compressed cluster, that of host included */
 } Unit;
 
 typedef struct {
@@ -171,19 +174,33 @@ put_standard(Trial *trial, guint64 guest, guint64 host)
 }
 
 static void
-put_zero_or_compressed(Trial *trial, guint64 guest, gboolean zero)
+put_zero(Trial *trial, guint64 guest)
 {
-    guint64 n = is_extended(trial->shape) ? 32 : 1;
-    guint64 bitmap = zero ? (guint64)G_MAXUINT32 << 32 : g_rand_int(trial->random);
-    Unit unit = { .kind = zero ? STRATA_ANSWER_ZERO : STRATA_ANSWER_OWN };
-    guint64 entry = zero ? ZERO : COMPRESSED | g_rand_int(trial->random);
-
-    if (zero && trial->shape->version < 3)
+    if (trial->shape->version < 3)
         return;
-    if (!zero && is_external(trial->shape))
-        unit.damaged = TRUE;
-    qcow2_image_set_entry(trial->image, guest, entry, bitmap);
-    note_units(trial, guest, n, unit);
+    qcow2_image_set_entry(trial->image, guest, ZERO, (guint64)G_MAXUINT32 << 32);
+    note_units(trial, guest, is_extended(trial->shape) ? 32 : 1,
+               (Unit){ .kind = STRATA_ANSWER_ZERO });
+}
+
+/* At any byte, within the image or not. The bitmap and bit 63 are reserved, and QEMU does not look
+ * at them. */
+static void
+put_compressed(Trial *trial, guint64 guest)
+{
+    guint sector_bits = trial->shape->cluster_bits - 8;
+    Unit unit = {
+        .kind = STRATA_ANSWER_OWN,
+        .damaged = is_external(trial->shape),
+        .host = g_rand_int_range(trial->random, 0, 1 << 21),
+        .n_sectors = 1 + g_rand_int_range(trial->random, 0, 1 << sector_bits),
+    };
+    guint64 entry = COMPRESSED | (guint64)(unit.n_sectors - 1) << (62 - sector_bits) | unit.host;
+
+    if (g_rand_boolean(trial->random))
+        entry |= COPIED;
+    qcow2_image_set_entry(trial->image, guest, entry, g_rand_int(trial->random));
+    note_units(trial, guest, is_extended(trial->shape) ? 32 : 1, unit);
 }
 
 /* An offset that is no multiple of the cluster is damage for that cluster and for no other. */
@@ -212,8 +229,10 @@ fill(Trial *trial)
             continue; /* also leaves L2 tables out */
         if (state < 16)
             put_standard(trial, guest, host = choose_host(trial, guest, host));
+        else if (state < 18)
+            put_zero(trial, guest);
         else if (state < 19)
-            put_zero_or_compressed(trial, guest, state == 16 || state == 17);
+            put_compressed(trial, guest);
         else
             put_damage(trial, guest);
     }
@@ -277,6 +296,39 @@ check_answer(const Trial *trial, guint64 guest, const StrataAnswer *answer)
     }
 }
 
+/* qcow2_locate() for the first byte of an answer, DATA or OWN. */
+static void
+check_locate(const Trial *trial, guint64 guest, const StrataAnswer *answer)
+{
+    g_autoptr(GError) error = NULL;
+    StrataNode *node = strata_graph_get_top(trial->graph);
+    const Qcow2 *qcow2 = node->state;
+    const Unit *unit = oracle(trial, guest);
+    guint64 storage_size = trial->image->bytes->len;
+    Qcow2Place place;
+    gboolean found = qcow2_locate(node, qcow2->header, guest, answer->length, &place, &error);
+
+    if (unit->n_sectors > 0 && unit->host >= storage_size) {
+        g_assert_false(found);
+        g_assert_error(error, STRATA_ERROR, STRATA_ERROR_DAMAGED);
+        g_assert_nonnull(strstr(error->message, "past the end of the file"));
+        return;
+    }
+    g_assert_no_error(error);
+    g_assert_true(found);
+    g_assert_cmpint(place.compressed, ==, unit->n_sectors > 0);
+    if (unit->n_sectors > 0) {
+        guint64 end = unit->host / 512 * 512 + (guint64)unit->n_sectors * 512;
+
+        g_assert_cmphex(place.host, ==, unit->host);
+        g_assert_cmphex(place.host + place.length, ==, MIN(end, storage_size));
+    } else {
+        g_assert_cmphex(place.host, ==, answer->child_offset);
+        g_assert_cmpuint(place.length, >, 0);
+        g_assert_cmpuint(place.length, <=, answer->length);
+    }
+}
+
 /* Ranges that do not overlap, within the image, in no order: cuts of it, shuffled. */
 static gsize
 choose_ranges(const Trial *trial, StrataRange *ranges, gsize max)
@@ -318,6 +370,8 @@ check_answers(const Trial *trial, const StrataRange *ranges, gsize n_ranges,
         g_assert_cmpuint(answers[i].length, >, 0);
         g_assert_cmpuint(answers[i].length, <=, ranges[r].length - done);
         check_answer(trial, ranges[r].offset + done, &answers[i]);
+        if (answers[i].kind == STRATA_ANSWER_DATA || answers[i].kind == STRATA_ANSWER_OWN)
+            check_locate(trial, ranges[r].offset + done, &answers[i]);
         done += answers[i].length;
         if (done == ranges[r].length) {
             r++;
@@ -587,8 +641,9 @@ test_truncated_l2_table(void)
     expect_damage(graph, per_slice, 1, "past the end of the file");
 }
 
+/* The driver reads what it called OWN; that this is no longer so is told. */
 static void
-test_compressed_cannot_be_read(void)
+test_reads_only_what_it_delivers(void)
 {
     g_autoptr(Qcow2Image) image = plain_image(1 << 20);
     g_autoptr(StrataGraph) graph = NULL;
@@ -596,12 +651,35 @@ test_compressed_cannot_be_read(void)
     StrataNode *node;
     guint8 byte;
 
-    qcow2_image_set_entry(image, 0x30000, COMPRESSED | 0x54321, 0);
+    qcow2_image_set_entry(image, 0x30000, 0x50000 | COPIED, 0);
     graph = open_plain(image);
     node = strata_graph_get_top(graph);
     g_assert_false(node->driver->read(node, 0x30005, 1, &byte, &error));
-    g_assert_error(error, STRATA_ERROR, STRATA_ERROR_UNSUPPORTED);
-    g_assert_nonnull(strstr(error->message, "guest offset 0x30005 is compressed"));
+    g_assert_error(error, STRATA_ERROR, STRATA_ERROR_DAMAGED);
+    g_assert_nonnull(strstr(error->message, "guest offset 0x30005 was compressed a moment ago"));
+}
+
+/* What map() would not call DATA or OWN: a file that changed since it was asked. */
+static void
+test_locates_only_what_is_there(void)
+{
+    g_autoptr(Qcow2Image) image = plain_image(1 << 20);
+    g_autoptr(StrataGraph) graph = NULL;
+    const guint64 guests[] = { 0x10000, 0x20000, 0x30000 };
+
+    qcow2_image_set_entry(image, guests[0], ZERO, 0);
+    qcow2_image_set_entry(image, guests[1], 0x50000 | ZERO, 0); /* where zeros are preallocated */
+    graph = open_plain(image);
+    for (gsize i = 0; i < G_N_ELEMENTS(guests); i++) {
+        g_autoptr(GError) error = NULL;
+        StrataNode *node = strata_graph_get_top(graph);
+        const Qcow2 *qcow2 = node->state;
+        Qcow2Place place;
+
+        g_assert_false(qcow2_locate(node, qcow2->header, guests[i] + 5, 1, &place, &error));
+        g_assert_error(error, STRATA_ERROR, STRATA_ERROR_DAMAGED);
+        g_assert_nonnull(strstr(error->message, "is being written to"));
+    }
 }
 
 static void
@@ -643,7 +721,8 @@ main(int argc, char **argv)
     g_test_add_func("/qcow2-map/data-file-offset-zero", test_data_file_offset_zero);
     g_test_add_func("/qcow2-map/damaged-l1-entry", test_damaged_l1_entry);
     g_test_add_func("/qcow2-map/truncated-l2-table", test_truncated_l2_table);
-    g_test_add_func("/qcow2-map/compressed-cannot-be-read", test_compressed_cannot_be_read);
+    g_test_add_func("/qcow2-map/reads-only-what-it-delivers", test_reads_only_what_it_delivers);
+    g_test_add_func("/qcow2-map/locates-only-what-is-there", test_locates_only_what_is_there);
     g_test_add_func("/qcow2-map/data-file-must-be-there", test_data_file_must_be_there);
     return g_test_run();
 }

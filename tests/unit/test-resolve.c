@@ -359,6 +359,152 @@ test_window_must_not_claim(void)
     g_assert_error(error, STRATA_ERROR, STRATA_ERROR_INTERNAL);
 }
 
+/* What a server that tells depth says of a range: @edges were crossed over there. */
+static MemExtent
+remote(guint64 offset, guint64 length, guint8 kind, guint edges, guint layer, guint flags)
+{
+    return (MemExtent){
+        offset, { .length = length, .kind = kind, .depth = edges, .layer = layer, .flags = flags }
+    };
+}
+
+static StrataNode *
+layer_behind(const char *name, guint64 size)
+{
+    StrataNode *layer = mem_node_new(name, size, NULL, 0);
+
+    layer->forward_roles = 1 << STRATA_ROLE_BACKING;
+    return layer;
+}
+
+/* A leaf that answers for two layers of another machine. */
+static StrataNode *
+server_with_layers(const MemExtent *extents, gsize n_extents)
+{
+    StrataNode *server = mem_node_new("server", 10 * M, extents, n_extents);
+    StrataNode *bottom = layer_behind("server/base", 10 * M);
+
+    server->tells_depth = TRUE;
+    server->claims = FALSE;
+    server->forward_roles = 1 << STRATA_ROLE_BACKING;
+    server->n_layers = 2;
+    mem_node_attach(
+        server, STRATA_ROLE_BACKING,
+        mem_node_attach(layer_behind("server/overlay", 10 * M), STRATA_ROLE_BACKING, bottom));
+    return server;
+}
+
+/* Depths add up, and the layers of the server claim; nothing goes on to them. */
+static void
+test_layers_behind_a_server(void)
+{
+    MemExtent over_there[] = {
+        remote(0, M, STRATA_ANSWER_OWN, 1, 2, STRATA_RUN_COMPRESSED),
+        remote(2 * M, M, STRATA_ANSWER_OWN, 0, 1, 0),
+        remote(4 * M, M, STRATA_ANSWER_ZERO, 0, 1, 0),
+        remote(9 * M, M, STRATA_ANSWER_ZERO, 1, 2, STRATA_RUN_PAST_END),
+    };
+    MemExtent here[] = { forward(0, 6 * M, 0), zero(6 * M, M), forward(7 * M, 3 * M, 7 * M) };
+    StrataNode *window = mem_window_new("window", 10 * M, 0);
+    StrataNode *top = mem_node_new("top", 10 * M, here, G_N_ELEMENTS(here));
+    g_autoptr(StrataGraph) graph = NULL;
+    g_autoptr(GPtrArray) layers = NULL;
+
+    mem_node_attach(window, STRATA_ROLE_FILE,
+                    server_with_layers(over_there, G_N_ELEMENTS(over_there)));
+    mem_node_attach(top, STRATA_ROLE_BACKING, window);
+    graph = mem_graph_new(top);
+    assert_map(top, "0+1048576 data,compressed 3 server/base server@0\n"
+                    "1048576+1048576 zero 0 - -@0\n"
+                    "2097152+1048576 data 2 server/overlay server@2097152\n"
+                    "3145728+1048576 zero 0 - -@0\n"
+                    "4194304+1048576 zero 2 server/overlay -@0\n"
+                    "5242880+1048576 zero 0 - -@0\n"
+                    "6291456+1048576 zero 1 top -@0\n"
+                    "7340032+2097152 zero 0 - -@0\n"
+                    "9437184+1048576 zero,past-end 3 server/base -@0\n");
+    layers = strata_node_list_layers(top);
+    g_assert_cmpuint(layers->len, ==, 3);
+    g_assert_cmpstr(strata_node_get_name(layers->pdata[1]), ==, "server/overlay");
+    g_assert_cmpstr(strata_node_get_name(layers->pdata[2]), ==, "server/base");
+    g_assert_true(strata_node_is_within(layers->pdata[2], layers->pdata[1]));
+}
+
+/* A server that tells depth and no layers claims as a whole. */
+static void
+test_depth_behind_a_server(void)
+{
+    MemExtent over_there[] = {
+        remote(0, M, STRATA_ANSWER_OWN, 3, 0, 0),
+        remote(M, M, STRATA_ANSWER_ZERO, 0, 0, 0),
+    };
+    StrataNode *window = mem_window_new("window", 3 * M, 0);
+    StrataNode *server = mem_node_new("server", 3 * M, over_there, G_N_ELEMENTS(over_there));
+    g_autoptr(StrataGraph) graph = NULL;
+
+    server->tells_depth = TRUE;
+    server->forward_roles = 0;
+    mem_node_attach(window, STRATA_ROLE_FILE, server);
+    graph = mem_graph_new(window);
+    assert_map(window, "0+1048576 data 4 server server@0\n"
+                       "1048576+1048576 zero 1 server -@0\n"
+                       "2097152+1048576 zero 0 - -@0\n");
+}
+
+/* Within the storage of a claimant a server tells content, and neither claims nor counts. */
+static void
+test_server_as_storage(void)
+{
+    MemExtent over_there[] = {
+        remote(0, M, STRATA_ANSWER_OWN, 1, 2, 0),
+        remote(M, M, STRATA_ANSWER_ZERO, 1, 2, STRATA_RUN_PAST_END),
+    };
+    MemExtent map[] = { data(0, 3 * M, 0) };
+    StrataNode *image = mem_node_new("image", 3 * M, map, 1);
+    g_autoptr(StrataGraph) graph = NULL;
+
+    mem_node_attach(image, STRATA_ROLE_FILE,
+                    server_with_layers(over_there, G_N_ELEMENTS(over_there)));
+    graph = mem_graph_new(image);
+    assert_map(image, "0+1048576 data 1 image server@0\n"
+                      "1048576+2097152 zero 1 image -@0\n");
+}
+
+static void
+test_server_that_breaks_the_contract(void)
+{
+    static const struct {
+        gboolean tells_depth;
+        StrataAnswer answer;
+        const char *words;
+    } cases[] = {
+        { TRUE, { .length = M, .kind = STRATA_ANSWER_OWN }, "window" },
+        { TRUE, { .length = M, .kind = STRATA_ANSWER_OWN, .layer = 3 }, "does not have" },
+        { TRUE, { .length = M, .kind = STRATA_ANSWER_ABSENT, .layer = 1 }, "does not have" },
+        { FALSE, { .length = M, .kind = STRATA_ANSWER_OWN, .layer = 1, .depth = 1 }, "depth" },
+        { FALSE,
+          { .length = M, .kind = STRATA_ANSWER_ZERO, .layer = 1, .flags = STRATA_RUN_PAST_END },
+          "depth" },
+        { FALSE,
+          { .length = M, .kind = STRATA_ANSWER_ZERO, .layer = 1, .flags = STRATA_RUN_ENCRYPTED },
+          "flags" },
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MemExtent map = { 0, cases[i].answer };
+        StrataNode *server = server_with_layers(&map, 1);
+        g_autoptr(StrataGraph) graph = mem_graph_new(server);
+        g_autoptr(StrataWalk) walk = strata_walk_new(server);
+        g_autoptr(GError) error = NULL;
+        gsize n;
+
+        server->tells_depth = cases[i].tells_depth;
+        g_assert_null(strata_walk_resolve(walk, 0, M, &n, &error));
+        g_assert_error(error, STRATA_ERROR, STRATA_ERROR_INTERNAL);
+        g_assert_nonnull(strstr(error->message, cases[i].words));
+    }
+}
+
 static void
 test_range_out_of_bounds(void)
 {
@@ -477,7 +623,7 @@ test_explain(void)
         g_assert_cmpstr(strata_node_get_name(step->node), ==, expected[i].node);
         g_assert_cmpstr(step->answer, ==, expected[i].answer);
         g_assert_cmpuint(step->offset, ==, expected[i].offset);
-        g_assert_cmpint(step->claims, ==, expected[i].claims);
+        g_assert_true(step->claimant == (expected[i].claims ? step->node : NULL));
     }
     g_assert_cmpuint(run.depth, ==, 2);
     g_assert_cmpuint(run.leaf_offset, ==, 131172);
@@ -725,6 +871,10 @@ main(int argc, char **argv)
     g_test_add_func("/resolve/fault", test_fault_hurts_its_range_only);
     g_test_add_func("/resolve/broken-contract", test_broken_contract_is_an_error);
     g_test_add_func("/resolve/window-must-not-claim", test_window_must_not_claim);
+    g_test_add_func("/resolve/layers-behind-a-server", test_layers_behind_a_server);
+    g_test_add_func("/resolve/depth-behind-a-server", test_depth_behind_a_server);
+    g_test_add_func("/resolve/server-as-storage", test_server_as_storage);
+    g_test_add_func("/resolve/server-breaks-contract", test_server_that_breaks_the_contract);
     g_test_add_func("/resolve/out-of-bounds", test_range_out_of_bounds);
     g_test_add_func("/resolve/long-chain", test_long_chain);
     g_test_add_func("/resolve/asks-once-per-window", test_asks_once_per_window);
