@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * block-status.c - NBD_CMD_BLOCK_STATUS: one walk, from whose runs the lists of all selected
- * contexts are made. */
+ * block-status.c - NBD_CMD_BLOCK_STATUS: one walk, from whose runs the lists of most contexts are
+ * made, and a list of its own for each bitmap. Lists may end at different places, as proto.md
+ * allows, but each tells something: a byte that one context cannot tell is an error for all. */
 #include "block-status.h"
 
 #include "commands.h"
@@ -13,11 +14,16 @@
  * client may select a thousand contexts, or ask for one extent of an image with millions. */
 #define VALUES_PER_REPLY (4 * 1024 * 1024)
 
+/* What a context that tells of ranges itself is asked for at a time, on the stack. */
+#define EXTENTS_PER_CALL 256
+
 typedef struct {
     StatusList *lists;
     guint n_lists;
-    gboolean one;     /* NBD_CMD_FLAG_REQ_ONE */
-    guint64 n_values; /* computed so far */
+    guint n_of_runs; /* how many of them are made from runs */
+    gboolean one;    /* NBD_CMD_FLAG_REQ_ONE */
+    guint64 budget;  /* of values that may still be computed */
+    guint64 end;     /* as far as bitmaps are asked */
 } Status;
 
 void
@@ -34,12 +40,9 @@ status_list_clear(StatusList *list)
 }
 
 void
-status_list_add(StatusList *list, const StrataRun *run)
+status_list_add(StatusList *list, guint64 length, guint32 value)
 {
-    NbdExtent extent = {
-        .length = (guint32)run->length,
-        .flags = context_value(list->context, run),
-    };
+    NbdExtent extent = { .length = (guint32)length, .flags = value };
     NbdExtent *last = NULL;
 
     if (list->full)
@@ -52,6 +55,21 @@ status_list_add(StatusList *list, const StrataRun *run)
         list->full = TRUE;
     else
         g_array_append_val(list->extents, extent);
+}
+
+/* For one extent more than there is room for and no further: that one shows where the last ends. */
+gsize
+status_list_ask(StatusList *list, guint64 *offset, guint64 end, GError **error)
+{
+    ContextExtent extents[EXTENTS_PER_CALL];
+    gsize wanted = MIN(list->limit - list->extents->len + 1, EXTENTS_PER_CALL);
+    gsize n = context_map(list->context, *offset, end - *offset, extents, wanted, error);
+
+    for (gsize i = 0; i < n; i++) {
+        status_list_add(list, extents[i].length, extents[i].value);
+        *offset += extents[i].length;
+    }
+    return n;
 }
 
 NbdExtent *
@@ -73,26 +91,35 @@ is_enough(const Status *status)
 {
     guint n_full = 0;
 
-    if (status->n_values >= VALUES_PER_REPLY)
+    if (status->budget == 0)
         return TRUE;
     for (guint i = 0; i < status->n_lists; i++)
         n_full += status->lists[i].full;
-    return n_full > 0 && (!status->one || n_full == status->n_lists);
+    return n_full > 0 && (!status->one || n_full == status->n_of_runs);
 }
 
 static void
 add_runs(Status *status, const StrataRun *runs, gsize n_runs)
 {
-    for (gsize r = 0; r < n_runs; r++)
-        for (guint i = 0; i < status->n_lists; i++)
-            status_list_add(&status->lists[i], &runs[r]);
-    status->n_values += n_runs * status->n_lists;
+    for (guint i = 0; i < status->n_lists; i++) {
+        StatusList *list = &status->lists[i];
+
+        for (gsize r = 0; context_is_of_runs(list->context) && r < n_runs; r++)
+            status_list_add(list, runs[r].length, context_value(list->context, &runs[r]));
+    }
+    status->budget -= MIN(n_runs * status->n_of_runs, status->budget);
+}
+
+static gboolean
+is_unwanted(Worker *worker)
+{
+    return connection_is_stopping(worker->connection) || connection_is_gone(worker->connection);
 }
 
 /* Fails only if there is nothing to tell: where the range begins well and is damaged further on,
  * the answer ends before the damage. */
 static gboolean
-collect(Worker *worker, const Request *request, Status *status, GError **error)
+collect_runs(Worker *worker, const Request *request, Status *status, GError **error)
 {
     StrataWalk *walk = worker_get_walk(worker);
     guint64 offset = request->offset;
@@ -103,8 +130,7 @@ collect(Worker *worker, const Request *request, Status *status, GError **error)
         gsize n_runs;
         const StrataRun *runs;
 
-        if (offset > request->offset &&
-            (connection_is_stopping(worker->connection) || connection_is_gone(worker->connection)))
+        if (offset > request->offset && is_unwanted(worker))
             break;
         runs = strata_walk_resolve(walk, offset, end - offset, &n_runs, &local_error);
         if (runs == NULL && offset > request->offset)
@@ -116,7 +142,54 @@ collect(Worker *worker, const Request *request, Status *status, GError **error)
         add_runs(status, runs, n_runs);
         offset = runs[n_runs - 1].offset + runs[n_runs - 1].length;
     }
+    if (!status->one)
+        status->end = offset;
     return TRUE;
+}
+
+/* As collect_runs(), for a context that tells of ranges itself. */
+static gboolean
+collect_from(Worker *worker, const Request *request, Status *status, StatusList *list,
+             GError **error)
+{
+    guint64 offset = request->offset;
+
+    while (offset < status->end && !list->full) {
+        gboolean first = offset == request->offset;
+        gsize n;
+
+        if (!first && (status->budget == 0 || is_unwanted(worker)))
+            break;
+        n = status_list_ask(list, &offset, status->end, first ? error : NULL);
+        if (n == 0)
+            return !first;
+        status->budget -= MIN(n, status->budget);
+    }
+    return TRUE;
+}
+
+/* Each goes as far as the runs that were found, since the client asks again from there. */
+static gboolean
+collect_others(Worker *worker, const Request *request, Status *status, GError **error)
+{
+    for (guint i = 0; i < status->n_lists; i++) {
+        StatusList *list = &status->lists[i];
+        g_autofree char *name = NULL;
+
+        if (context_is_of_runs(list->context) || collect_from(worker, request, status, list, error))
+            continue;
+        name = strata_escape(list->context->name);
+        g_prefix_error(error, "%s: ", name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+collect(Worker *worker, const Request *request, Status *status, GError **error)
+{
+    return (status->n_of_runs == 0 || collect_runs(worker, request, status, error)) &&
+           collect_others(worker, request, status, error);
 }
 
 static void
@@ -138,12 +211,21 @@ command_block_status(Worker *worker, const Request *request)
     GPtrArray *contexts = worker->connection->negotiation.contexts;
     gboolean one = (request->flags & NBD_CMD_FLAG_REQ_ONE) != 0;
     g_autofree StatusList *lists = g_new0(StatusList, contexts->len);
-    Status status = { .lists = lists, .n_lists = contexts->len, .one = one };
+    Status status = {
+        .lists = lists,
+        .n_lists = contexts->len,
+        .one = one,
+        .budget = VALUES_PER_REPLY,
+        .end = request->offset + request->length,
+    };
     g_autoptr(GError) error = NULL;
 
-    for (guint i = 0; i < contexts->len; i++)
-        status_list_init(&lists[i], g_ptr_array_index(contexts, i),
-                         one ? 1 : EXTENTS_PER_REPLY / contexts->len);
+    for (guint i = 0; i < contexts->len; i++) {
+        const Context *context = g_ptr_array_index(contexts, i);
+
+        status_list_init(&lists[i], context, one ? 1 : EXTENTS_PER_REPLY / contexts->len);
+        status.n_of_runs += context_is_of_runs(context);
+    }
     if (collect(worker, request, &status, &error))
         send_lists(worker, request, &status);
     else

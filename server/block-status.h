@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * block-status.h - lists of extents, one per context, all filled from the same runs. */
+ * block-status.h - lists of extents, one per context. */
 #ifndef STRATA_BLOCK_STATUS_H
 #define STRATA_BLOCK_STATUS_H
 
@@ -19,7 +19,12 @@ void status_list_clear(StatusList *list);
 
 /* Adds what follows the extents so far. The sum of all lengths is the caller's to keep in 32 bits.
  */
-void status_list_add(StatusList *list, const StrataRun *run);
+void status_list_add(StatusList *list, guint64 length, guint32 value);
+
+/* Asks a context that tells of ranges itself, and adds what it says of the bytes from *@offset on;
+ * *@offset is moved to where that ends, not past @end. Returns how many extents it told, or 0 with
+ * @error set if not even the first byte can be told. */
+gsize status_list_ask(StatusList *list, guint64 *offset, guint64 end, GError **error);
 
 /* Turns the extents into the protocol's byte order. */
 NbdExtent *status_list_finish(StatusList *list);

@@ -204,6 +204,7 @@ static void
 begin(gpointer data)
 {
     Connection *connection = data;
+    g_autofree char *name = NULL;
 
     if (!handshake_run(connection)) {
         leave(connection);
@@ -211,7 +212,8 @@ begin(gpointer data)
     }
     connection->entered = TRUE;
     connection->owner->entered(connection->owner->data);
-    log_event(connection->number, "serves \"%s\"", connection->negotiation.view->name);
+    name = strata_escape(connection->negotiation.view->name);
+    log_event(connection->number, "serves \"%s\"", name);
     work(connection);
 }
 

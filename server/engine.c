@@ -11,8 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What is in flight when the engine stops has this long to finish. */
+/* What is in flight when the engine stops has this long to finish; and then this long to notice
+ * that its connection is closed. */
 #define STOP_GRACE_USEC (5 * G_USEC_PER_SEC)
+#define STOP_CUT_USEC   (2 * G_USEC_PER_SEC)
 
 /* How long accepting rests after a failure that time may mend, such as no free descriptor. */
 #define ACCEPT_REST_MS 200
@@ -254,7 +256,7 @@ for_each_connection(StrataEngine *engine, void (*func)(Connection *connection))
         func(connection);
 }
 
-void
+gboolean
 strata_engine_stop(StrataEngine *engine)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&engine->life_lock);
@@ -267,16 +269,17 @@ strata_engine_stop(StrataEngine *engine)
     g_ptr_array_set_size(engine->listeners, 0);
 
     for_each_connection(engine, connection_stop);
-    if (!thread_set_wait(&engine->threads, g_get_monotonic_time() + STOP_GRACE_USEC)) {
-        for_each_connection(engine, connection_cut);
-        thread_set_wait(&engine->threads, -1);
-    }
+    if (thread_set_wait(&engine->threads, g_get_monotonic_time() + STOP_GRACE_USEC))
+        return TRUE;
+    for_each_connection(engine, connection_cut);
+    return thread_set_wait(&engine->threads, g_get_monotonic_time() + STOP_CUT_USEC);
 }
 
 void
 strata_engine_free(StrataEngine *engine)
 {
     strata_engine_stop(engine);
+    thread_set_wait(&engine->threads, -1);
     thread_set_clear(&engine->threads);
     g_ptr_array_unref(engine->listeners);
     g_hash_table_unref(engine->connections);

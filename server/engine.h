@@ -12,9 +12,13 @@ G_BEGIN_DECLS
  * StrataExports: what may be served under which name.
  *
  * Each graph that is added has its own name, and NAME@NODE for its nodes: the image as seen from
- * that node down. Only a protocol leaf that merely stores what a format node keeps in it has none.
- * Listed are the nodes of the path (strata_node_list_path()); the others are there when asked for.
- * Filled before the engine starts and not changed afterwards.
+ * that node down. Only a protocol leaf that merely stores what a format node keeps in it has none,
+ * nor has a layer behind a server. NAME@NODE:SNAPSHOT is that image with an internal snapshot of
+ * NODE in place of the disk of today, SNAPSHOT being its ID or else its name; it is opened when a
+ * client asks for it, and closed when the last has left.
+ *
+ * Listed are the nodes of the path (strata_node_list_path()) and their snapshots, the first 1024;
+ * the others are there when asked for. Filled before the engine starts and not changed afterwards.
  */
 typedef struct _StrataExports StrataExports;
 
@@ -98,12 +102,17 @@ void strata_engine_set_idle_func(StrataEngine *engine, StrataEngineIdleFunc func
 gboolean strata_engine_start(StrataEngine *engine, GError **error);
 
 /**
- * strata_engine_stop: stops accepting, removes Unix sockets, lets what is in flight finish for a
- * few seconds, then closes every connection and joins every thread. May be called more than once.
+ * strata_engine_stop:
+ *
+ * Stops accepting, removes Unix sockets, lets what is in flight finish for five seconds, then
+ * closes every connection and gives its threads two more to end. May be called more than once.
+ *
+ * Returns: whether every thread has ended. One has not when it waits for storage that does not
+ *   answer, such as a remote server that is gone: it ends when that does, or with the process.
  */
-void strata_engine_stop(StrataEngine *engine);
+gboolean strata_engine_stop(StrataEngine *engine);
 
-/** strata_engine_free: stops and frees. */
+/** strata_engine_free: stops, waits for every thread however long it takes, and frees. */
 void strata_engine_free(StrataEngine *engine);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StrataEngine, strata_engine_free)
 

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * exports.c - export names: a graph's own, and NAME@NODE for the image as seen from NODE down. */
+ * exports.c - export names: a graph's own NAME, NAME@NODE for the image as seen from NODE down, and
+ * NAME@NODE:SNAPSHOT for that image at an internal snapshot. */
 #include "exports.h"
 
+#include "describe.h"
 #include "proto.h"
+#include "snapshot-names.h"
 
 #include <string.h>
 
-/* Long chains are told as far as a person would read. */
-#define MAX_DESCRIPTION 1024
+/* How many snapshots a list tells of, so that it stays a list; an image may have 65,536. The others
+ * are there when asked for. */
+#define MAX_LISTED_SNAPSHOTS 1024
 
 typedef struct {
     char *name;
@@ -17,7 +21,15 @@ typedef struct {
 
 struct _StrataExports {
     GPtrArray *list; /* Export, in the order in which they were added */
+    OpenSnapshots snapshots;
 };
+
+/* What a name says, taken apart. */
+typedef struct {
+    const Export *export;
+    StrataNode *node;
+    const char *snapshot; /* what stands behind the ':'; NULL: there is none */
+} Address;
 
 static void
 export_free(gpointer data)
@@ -36,23 +48,25 @@ strata_exports_new(void)
     StrataExports *exports = g_new0(StrataExports, 1);
 
     exports->list = g_ptr_array_new_with_free_func(export_free);
+    open_snapshots_init(&exports->snapshots);
     return exports;
 }
 
 void
 strata_exports_free(StrataExports *exports)
 {
+    open_snapshots_clear(&exports->snapshots);
     g_ptr_array_unref(exports->list);
     g_free(exports);
 }
 
-static Export *
-find_exact(StrataExports *exports, const char *name, gsize length)
+static const Export *
+find_exact(StrataExports *exports, const char *name)
 {
     for (guint i = 0; i < exports->list->len; i++) {
-        Export *export = g_ptr_array_index(exports->list, i);
+        const Export *export = g_ptr_array_index(exports->list, i);
 
-        if (strlen(export->name) == length && memcmp(export->name, name, length) == 0)
+        if (g_str_equal(export->name, name))
             return export;
     }
     return NULL;
@@ -86,7 +100,7 @@ strata_exports_add(StrataExports *exports, const char *name, const char *descrip
         return FALSE;
     if (description != NULL && !check_string("description", description, error))
         return FALSE;
-    if (find_exact(exports, name, strlen(name)) != NULL) {
+    if (find_exact(exports, name) != NULL) {
         g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
                     "there are two exports of the name \"%s\"; give each its own", name);
         return FALSE;
@@ -99,55 +113,6 @@ strata_exports_add(StrataExports *exports, const char *name, const char *descrip
     return TRUE;
 }
 
-static gboolean
-contains(GPtrArray *nodes, StrataNode *node)
-{
-    return g_ptr_array_find(nodes, node, NULL);
-}
-
-/* A raw node that is no layer looks through to what stands below it. */
-static const char *
-describe_kind(StrataNode *node, GHashTable *layers)
-{
-    const char *driver = strata_node_get_driver(node);
-    gboolean window = g_str_equal(driver, "raw") && !g_hash_table_contains(layers, node);
-
-    return window ? "raw window" : driver;
-}
-
-static GHashTable *
-number_layers(GPtrArray *layers)
-{
-    GHashTable *numbers = g_hash_table_new(NULL, NULL);
-
-    for (guint i = 0; i < layers->len; i++)
-        g_hash_table_insert(numbers, layers->pdata[i], GUINT_TO_POINTER(i + 1));
-    return numbers;
-}
-
-char *
-exports_describe_chain(StrataNode *node)
-{
-    g_autoptr(GPtrArray) path = strata_node_list_path(node);
-    g_autoptr(GPtrArray) layers = strata_node_list_layers(node);
-    g_autoptr(GHashTable) numbers = number_layers(layers);
-    g_autoptr(GString) text = g_string_new(NULL);
-
-    for (guint i = 0; i < path->len; i++) {
-        StrataNode *step = g_ptr_array_index(path, i);
-
-        if (i > 0)
-            g_string_append(text, " > ");
-        if (text->len > MAX_DESCRIPTION) {
-            g_string_append_printf(text, "%u more", path->len - i);
-            break;
-        }
-        g_string_append_printf(text, "%s (%s)", strata_node_get_name(step),
-                               describe_kind(step, numbers));
-    }
-    return g_string_free(g_steal_pointer(&text), FALSE);
-}
-
 /* The user's words are about NAME. NAME@NODE always tells its chain, the top node's as well. */
 static char *
 describe(const Export *export)
@@ -157,102 +122,203 @@ describe(const Export *export)
     return exports_describe_chain(strata_graph_get_top(export->graph));
 }
 
-/* A leaf that only stores what a format keeps in it is no disk that anybody would want to see. */
+/* A leaf that only stores what a format keeps in it is no disk that anybody would want to see; and
+ * a layer behind a server cannot be read but through those above it over there. */
 static gboolean
 can_be_seen_from(const Export *export, StrataNode *node)
 {
     g_autoptr(GPtrArray) path = NULL;
 
-    if (!strata_node_is_protocol(node))
+    if (g_str_equal(strata_node_get_driver(node), "remote"))
+        return FALSE;
+    if (!strata_node_is_storage(node))
         return TRUE;
     path = strata_node_list_path(strata_graph_get_top(export->graph));
-    return contains(path, node);
+    return g_ptr_array_find(path, node, NULL);
 }
 
-/* @description: taken over */
-static ExportView *
-export_view_new(const Export *export, StrataNode *node, const char *name, char *description)
+/* Reads @name as @export's name, '@', a node's name and perhaps ':' and a snapshot. Neither '@' nor
+ * ':' can be in a node's name, so there is one way to read it; in a snapshot's name anything may
+ * be. */
+static gboolean
+read_as(const Export *export, const char *name, Address *out_address)
 {
-    ExportView *view = g_new0(ExportView, 1);
-
-    view->name = g_strdup(name);
-    view->description = description;
-    view->graph = export->graph;
-    view->node = node;
-    view->layers = strata_node_list_layers(node);
-    view->layer_numbers = number_layers(view->layers);
-    return view;
-}
-
-/* NAME@NODE: node names hold no '@', so the last one divides. */
-static ExportView *
-find_at_node(StrataExports *exports, const char *name)
-{
-    const char *at = strrchr(name, '@');
-    Export *export;
+    gsize length = strlen(export->name);
+    const char *node_name, *colon;
+    g_autofree char *copy = NULL;
     StrataNode *node;
 
-    if (at == NULL)
-        return NULL;
-    export = find_exact(exports, name, (gsize)(at - name));
-    if (export == NULL)
-        return NULL;
-    node = strata_graph_find_node(export->graph, at + 1);
+    if (strncmp(name, export->name, length) != 0 || name[length] != '@')
+        return FALSE;
+    node_name = name + length + 1;
+    colon = strchr(node_name, ':');
+    copy = colon != NULL ? g_strndup(node_name, (gsize)(colon - node_name)) : g_strdup(node_name);
+    node = strata_graph_find_node(export->graph, copy);
     if (node == NULL || !can_be_seen_from(export, node))
+        return FALSE;
+    *out_address = (Address){
+        .export = export,
+        .node = node,
+        .snapshot = colon != NULL ? colon + 1 : NULL,
+    };
+    return TRUE;
+}
+
+/* Of several exports that @name could belong to, the one of the longest name is meant. */
+static gboolean
+read_address(StrataExports *exports, const char *name, Address *out_address)
+{
+    *out_address = (Address){ 0 };
+    for (guint i = 0; i < exports->list->len; i++) {
+        const Export *export = g_ptr_array_index(exports->list, i);
+        Address address;
+
+        if (read_as(export, name, &address) &&
+            (out_address->export == NULL ||
+             strlen(export->name) > strlen(out_address->export->name)))
+            *out_address = address;
+    }
+    return out_address->export != NULL;
+}
+
+static char *
+name_at_node(const Export *export, StrataNode *node)
+{
+    return g_strdup_printf("%s@%s", export->name, strata_node_get_name(node));
+}
+
+static ExportView *
+refuse_unknown(GError **error)
+{
+    g_set_error(error, STRATA_ERROR, STRATA_ERROR_NOT_FOUND,
+                "there is no such export; NBD_OPT_LIST tells those that there are");
+    return NULL;
+}
+
+/* A file that is not there is trouble of the server's, unlike a name that leads nowhere. */
+static OpenSnapshot *
+open_snapshot(StrataExports *exports, StrataNode *node, const StrataSnapshot *snapshot,
+              GError **error)
+{
+    GError *local_error = NULL;
+    OpenSnapshot *open = open_snapshots_acquire(&exports->snapshots, node, snapshot, &local_error);
+
+    if (open != NULL)
+        return open;
+    if (local_error->code == STRATA_ERROR_NOT_FOUND)
+        local_error->code = STRATA_ERROR_IO;
+    g_propagate_prefixed_error(error, local_error, "cannot open the snapshot: ");
+    return NULL;
+}
+
+static ExportView *
+view_snapshot(StrataExports *exports, const Address *address, const char *name, GError **error)
+{
+    StrataNode *node = address->node;
+    const StrataSnapshot *snapshot = strata_node_find_snapshot(node, address->snapshot);
+    g_autofree char *at_node = name_at_node(address->export, node);
+    g_auto(SnapshotNames) names = { 0 };
+    const char *listed;
+    OpenSnapshot *open;
+    StrataGraph *graph;
+
+    if (snapshot == NULL || *address->snapshot == '\0')
+        return refuse_unknown(error);
+    open = open_snapshot(exports, node, snapshot, error);
+    if (open == NULL)
         return NULL;
-    return export_view_new(export, node, name, exports_describe_chain(node));
+    graph = open_snapshot_get_graph(open);
+    snapshot_names_init(&names, node);
+    listed = snapshot_names_choose(&names, snapshot);
+    return export_view_new(graph, strata_graph_get_top(graph),
+                           listed != NULL ? g_strconcat(at_node, ":", listed, NULL)
+                                          : g_strdup(name),
+                           describe_snapshot(node, snapshot), open);
 }
 
 ExportView *
-exports_find(StrataExports *exports, const char *name)
+exports_find(StrataExports *exports, const char *name, GError **error)
 {
-    Export *export = find_exact(exports, name, strlen(name));
+    const Export *export = find_exact(exports, name);
+    Address address;
 
-    if (export == NULL)
-        return find_at_node(exports, name);
-    return export_view_new(export, strata_graph_get_top(export->graph), name, describe(export));
+    if (export != NULL)
+        return export_view_new(export->graph, strata_graph_get_top(export->graph), g_strdup(name),
+                               describe(export), NULL);
+    if (!read_address(exports, name, &address))
+        return refuse_unknown(error);
+    if (address.snapshot != NULL)
+        return view_snapshot(exports, &address, name, error);
+    return export_view_new(address.export->graph, address.node, g_strdup(name),
+                           exports_describe_chain(address.node), NULL);
 }
 
-void
-export_view_free(ExportView *view)
-{
-    g_free(view->name);
-    g_free(view->description);
-    g_ptr_array_unref(view->layers);
-    g_hash_table_unref(view->layer_numbers);
-    g_free(view);
-}
+/* What a list is made of. */
+typedef struct {
+    ExportsFunc func;
+    gpointer user_data;
+    guint n_snapshots; /* that were listed so far */
+} Listing;
 
-guint
-export_view_layer_number(const ExportView *view, StrataNode *node)
+static void
+list_one(Listing *listing, const char *name, const char *description)
 {
-    return GPOINTER_TO_UINT(g_hash_table_lookup(view->layer_numbers, node));
+    if (strlen(name) <= NBD_MAX_STRING)
+        listing->func(name, description, listing->user_data);
 }
 
 static void
-list_nodes(const Export *export, ExportsFunc func, gpointer user_data)
+list_snapshots(Listing *listing, StrataNode *node, const char *at_node)
 {
-    StrataNode *top = strata_graph_get_top(export->graph);
-    g_autoptr(GPtrArray) path = strata_node_list_path(top);
+    g_auto(SnapshotNames) names = { 0 };
+    gsize n;
+    const StrataSnapshot *snapshots = strata_node_get_snapshots(node, &n);
+
+    if (n == 0)
+        return;
+    snapshot_names_init(&names, node);
+    for (gsize i = 0; i < n && listing->n_snapshots < MAX_LISTED_SNAPSHOTS; i++) {
+        const char *word = snapshot_names_choose(&names, &snapshots[i]);
+        g_autofree char *name = NULL;
+        g_autofree char *description = NULL;
+
+        if (word == NULL)
+            continue;
+        name = g_strconcat(at_node, ":", word, NULL);
+        description = describe_snapshot(node, &snapshots[i]);
+        list_one(listing, name, description);
+        listing->n_snapshots++;
+    }
+}
+
+static void
+list_nodes(Listing *listing, const Export *export)
+{
+    g_autoptr(GPtrArray) path = strata_node_list_path(strata_graph_get_top(export->graph));
 
     for (guint i = 0; i < path->len; i++) {
         StrataNode *node = g_ptr_array_index(path, i);
-        g_autofree char *name = g_strdup_printf("%s@%s", export->name, strata_node_get_name(node));
-        g_autofree char *description = exports_describe_chain(node);
+        g_autofree char *name = name_at_node(export, node);
+        g_autofree char *description = NULL;
 
-        if (strlen(name) <= NBD_MAX_STRING)
-            func(name, description, user_data);
+        if (!can_be_seen_from(export, node))
+            continue;
+        description = exports_describe_chain(node);
+        list_one(listing, name, description);
+        list_snapshots(listing, node, name);
     }
 }
 
 void
 exports_list(StrataExports *exports, ExportsFunc func, gpointer user_data)
 {
+    Listing listing = { .func = func, .user_data = user_data };
+
     for (guint i = 0; i < exports->list->len; i++) {
-        Export *export = g_ptr_array_index(exports->list, i);
+        const Export *export = g_ptr_array_index(exports->list, i);
         g_autofree char *description = describe(export);
 
-        func(export->name, description, user_data);
-        list_nodes(export, func, user_data);
+        list_one(&listing, export->name, description);
+        list_nodes(&listing, export);
     }
 }

@@ -4,29 +4,15 @@
 #define STRATA_EXPORTS_H
 
 #include "engine.h"
+#include "export-view.h"
 
-/* What one export name leads to: a graph as seen from one of its nodes. Valid as long as the
- * StrataExports that it was found in. */
-typedef struct {
-    char *name; /* canonical: as NBD_OPT_LIST tells it */
-    char *description;
-    StrataGraph *graph; /* not owned */
-    StrataNode *node;
-    GPtrArray *layers;         /* StrataNode: strata_node_list_layers() */
-    GHashTable *layer_numbers; /* StrataNode -> its place in layers, counted from 1 */
-} ExportView;
-
-/* Returns: (transfer full) (nullable): what @name leads to */
-ExportView *exports_find(StrataExports *exports, const char *name);
-
-void export_view_free(ExportView *view);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(ExportView, export_view_free)
-
-/* Returns: @node's number as a layer of @view; 0 for %NULL and for what is no layer */
-guint export_view_layer_number(const ExportView *view, StrataNode *node);
+/* Returns: (transfer full): what @name leads to; or NULL with @error: STRATA_ERROR_NOT_FOUND if
+ * there is no such export, else why its snapshot cannot be opened. Blocks on disk where @name is
+ * that of a snapshot. */
+ExportView *exports_find(StrataExports *exports, const char *name, GError **error);
 
 /* Calls @func for each name of the list, in order: a graph's own, then NAME@NODE from the top
- * down. */
+ * down, each with its NAME@NODE:SNAPSHOT behind it. */
 typedef void (*ExportsFunc)(const char *name, const char *description, gpointer user_data);
 void exports_list(StrataExports *exports, ExportsFunc func, gpointer user_data);
 

@@ -97,6 +97,7 @@ static OptionResult
 next_option(Connection *connection)
 {
     g_autoptr(GByteArray) replies = g_byte_array_new();
+    g_autofree char *complaint = NULL;
     NbdOptionHeader header;
     Option option = { .replies = replies };
     OptionResult result;
@@ -109,7 +110,10 @@ next_option(Connection *connection)
         return OPTION_CLOSE;
     if (!handle_option(connection, &option, &result))
         return OPTION_CLOSE;
+    complaint = option.complaint;
     log_event(connection->number, "%s", proto_option_name(option.number));
+    if (complaint != NULL)
+        connection_log_failure(connection, "%s", complaint);
     if (!send_bytes(connection, replies->data, replies->len))
         return OPTION_CLOSE;
     return result;

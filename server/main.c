@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * main.c - strata-nbd: start, stop, exit status. */
 #include "engine.h"
+#include "image.h"
 #include "options.h"
 #include "pid-file.h"
 #include "run.h"
@@ -28,15 +29,30 @@ typedef struct {
     char *socket;    /* that is listened on, or NULL */
     GPid child;      /* of --run; 0: none, or it has ended */
     int status;      /* to exit with */
+    gboolean stuck;  /* threads of the engine are left */
 } Server;
+
+/* Messages are escaped where they are made, for who makes one knows what in it is not trusted. This
+ * is for what libraries say. */
+static char *
+without_control_characters(const char *message)
+{
+    char *line = g_strdup(message);
+
+    for (char *c = line; *c != '\0'; c++)
+        if (g_ascii_iscntrl(*c))
+            *c = '?';
+    return line;
+}
 
 static void
 write_log(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer user_data)
 {
     const Options *options = user_data;
+    g_autofree char *line = without_control_characters(message);
 
     if (!(level & (G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG)) || options->verbose)
-        fprintf(stderr, "strata-nbd: %s\n", message);
+        fprintf(stderr, "strata-nbd: %s\n", line);
 }
 
 static gboolean
@@ -148,44 +164,16 @@ watch_signals(Server *server)
         g_unix_signal_add(SIGHUP, on_signal, server);
 }
 
-static StrataPolicy *
-make_policy(const Options *options, GError **error)
-{
-    g_autoptr(StrataPolicy) policy = strata_policy_new();
-
-    for (char **dir = options->allow; dir != NULL && *dir != NULL; dir++)
-        if (!strata_policy_allow_dir(policy, *dir, error))
-            return NULL;
-    if (options->backing_format != NULL &&
-        !strata_policy_set_backing_format(policy, options->backing_format, error))
-        return NULL;
-    return g_steal_pointer(&policy);
-}
-
-static StrataGraph *
-open_graph(const Options *options, GError **error)
-{
-    StrataSpecSyntax syntax = options->image_opts ? STRATA_SPEC_IMAGE_OPTS : STRATA_SPEC_FILENAME;
-    g_autoptr(StrataPolicy) policy = make_policy(options, error);
-    g_autoptr(StrataSpec) spec = NULL;
-
-    if (policy == NULL)
-        return NULL;
-    spec = strata_spec_parse(options->image, syntax, options->format, error);
-    if (spec == NULL)
-        return NULL;
-    return strata_graph_open(spec, policy, error);
-}
-
 /* An empty image looks like a pid file that is to be written. */
 static gboolean
-check_pid_file_is_no_image(const Server *server, StrataGraph *graph, GError **error)
+check_pid_file_is_no_image(const Options *options, StrataGraph *graph, GError **error)
 {
     for (guint i = 0; i < strata_graph_get_n_nodes(graph); i++) {
         const char *filename = strata_node_get_filename(strata_graph_get_node(graph, i));
         g_autofree char *shown = NULL;
 
-        if (filename == NULL || !pid_file_is(&server->pid_file, filename))
+        if (options->pid_file == NULL || filename == NULL ||
+            !pid_file_is_same(options->pid_file, filename))
             continue;
         shown = strata_escape(filename);
         g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
@@ -199,10 +187,11 @@ static gboolean
 make_engine(Server *server, GError **error)
 {
     const Options *options = server->options;
-    g_autoptr(StrataGraph) graph = open_graph(options, error);
+    g_autoptr(StrataGraph) graph = image_open(options, error);
     g_autoptr(StrataExports) exports = NULL;
 
-    if (graph == NULL || !check_pid_file_is_no_image(server, graph, error))
+    if (graph == NULL || !check_pid_file_is_no_image(options, graph, error) ||
+        !pid_file_claim(&server->pid_file, options->pid_file, error))
         return FALSE;
     exports = strata_exports_new();
     if (!strata_exports_add(exports, options->export_name, options->description, graph, error)) {
@@ -285,8 +274,7 @@ start_command(Server *server, GError **error)
 static gboolean
 serve(Server *server, GError **error)
 {
-    if (!pid_file_claim(&server->pid_file, server->options->pid_file, error) ||
-        !make_engine(server, error))
+    if (!make_engine(server, error))
         return FALSE;
     watch_signals(server);
     /* Clients can connect from here on, and are served when all has gone well. */
@@ -303,13 +291,27 @@ serve(Server *server, GError **error)
 static void
 clean_up(Server *server)
 {
-    g_clear_pointer(&server->engine, strata_engine_free);
+    server->stuck = server->engine != NULL && !strata_engine_stop(server->engine);
+    if (!server->stuck)
+        g_clear_pointer(&server->engine, strata_engine_free);
     pid_file_close(&server->pid_file);
     if (server->directory != NULL)
         g_rmdir(server->directory);
     g_clear_pointer(&server->directory, g_free);
     g_clear_pointer(&server->socket, g_free);
     g_clear_pointer(&server->loop, g_main_loop_unref);
+}
+
+/* Threads that wait for storage which does not answer cannot be ended but with the process; and
+ * what they use must not be taken apart around them. */
+static void
+end_around_threads(int status, const GError *error)
+{
+    if (error != NULL)
+        g_message("%s", error->message);
+    g_message("storage does not answer: ending without its answer");
+    fflush(NULL);
+    _exit(status);
 }
 
 static int
@@ -326,6 +328,8 @@ run_server(const Options *options, pid_t parent, GError **error)
     if ((options->exit_with_parent && !exit_with_parent(parent, error)) || !serve(&server, error))
         server.status = EXIT_FAILURE;
     clean_up(&server);
+    if (server.stuck)
+        end_around_threads(server.status, *error);
     return server.status;
 }
 

@@ -26,15 +26,18 @@ option_go_export_name(Negotiation *negotiation, Option *option)
 {
     g_autoptr(ExportView) view = NULL;
     g_autofree char *name = NULL;
+    g_autoptr(GError) error = NULL;
     NbdExportReply reply = { 0 };
     guint size = sizeof reply;
 
     /* There is no way to say no to this option but to hang up. */
     if (!option_read_string(option, option->length, &name))
         return OPTION_CLOSE;
-    view = exports_find(negotiation->exports, name);
-    if (view == NULL)
+    view = exports_find(negotiation->exports, name, &error);
+    if (view == NULL) {
+        option_complain_of_export(option, error);
         return OPTION_CLOSE;
+    }
     reply.size = GUINT64_TO_BE(strata_node_get_size(view->node));
     reply.flags = GUINT16_TO_BE(negotiation_transmission_flags(negotiation));
     if (negotiation->no_zeroes)
@@ -148,6 +151,7 @@ static ExportView *
 tell_export(const Negotiation *negotiation, Option *option, char **out_name)
 {
     InfoQuery query = { 0 };
+    g_autoptr(GError) error = NULL;
     gboolean valid = read_query(option, &query);
     ExportView *view;
 
@@ -157,10 +161,9 @@ tell_export(const Negotiation *negotiation, Option *option, char **out_name)
                       proto_option_name(option->number));
         return NULL;
     }
-    view = exports_find(negotiation->exports, query.name);
+    view = exports_find(negotiation->exports, query.name, &error);
     if (view == NULL)
-        option_refuse(option, NBD_REP_ERR_UNKNOWN,
-                      "there is no such export; NBD_OPT_LIST tells those that there are");
+        option_refuse_export(option, error);
     else
         reply_infos(negotiation, option, &query, view);
     return view;

@@ -70,11 +70,22 @@ read_request(Option *option, MetaRequest *request)
 static ExportView *
 find_export(const Negotiation *negotiation, Option *option, const MetaRequest *request)
 {
-    ExportView *view = exports_find(negotiation->exports, request->export_name);
+    g_autoptr(GError) error = NULL;
+    ExportView *view = exports_find(negotiation->exports, request->export_name, &error);
 
     if (view == NULL)
-        option_refuse(option, NBD_REP_ERR_UNKNOWN, "there is no such export");
+        option_refuse_export(option, error);
     return view;
+}
+
+/* A client that asks for a bitmap and gets none would not know why; the user shall. */
+static void
+complain_of_refused(Option *option, const ExportView *view, GPtrArray *queries)
+{
+    g_autofree char *why = contexts_explain_refusal(view, queries);
+
+    if (why != NULL)
+        option_complain(option, why);
 }
 
 static void
@@ -104,6 +115,7 @@ option_meta_list(Negotiation *negotiation, Option *option)
         request.queries->len == 0 ? contexts_list(view) : contexts_query(view, request.queries);
     for (guint i = 0; i < contexts->len; i++)
         reply_context(option, 0, g_ptr_array_index(contexts, i));
+    complain_of_refused(option, view, request.queries);
     option_ack(option);
     return OPTION_NEXT;
 }
@@ -127,6 +139,7 @@ option_meta_set(Negotiation *negotiation, Option *option)
     negotiation->contexts = contexts_select(negotiation->meta_view, request.queries);
     for (guint i = 0; i < negotiation->contexts->len; i++)
         reply_context(option, i + 1, g_ptr_array_index(negotiation->contexts, i));
+    complain_of_refused(option, negotiation->meta_view, request.queries);
     option_ack(option);
     return OPTION_NEXT;
 }

@@ -127,6 +127,27 @@ option_refuse(Option *option, guint32 type, const char *format, ...)
     return OPTION_NEXT;
 }
 
+void
+option_complain(Option *option, const char *why)
+{
+    g_free(option->complaint);
+    option->complaint = g_strdup_printf("%s: %s", proto_option_name(option->number), why);
+}
+
+void
+option_complain_of_export(Option *option, const GError *error)
+{
+    if (!g_error_matches(error, STRATA_ERROR, STRATA_ERROR_NOT_FOUND))
+        option_complain(option, error->message);
+}
+
+OptionResult
+option_refuse_export(Option *option, const GError *error)
+{
+    option_complain_of_export(option, error);
+    return option_refuse(option, NBD_REP_ERR_UNKNOWN, "%s", error->message);
+}
+
 static OptionResult
 handle_abort(Negotiation *negotiation, Option *option)
 {

@@ -4,6 +4,7 @@
 #define STRATA_OPTION_H
 
 #include "contexts.h"
+#include "exports.h"
 #include "proto.h"
 
 /* What option haggling settles. Constant in the transmission phase. */
@@ -37,6 +38,7 @@ typedef struct {
     guint32 length;
     guint32 position;
     GByteArray *replies; /* sent when the handler has returned */
+    char *complaint; /* (nullable) owned: for the log: what the client could not have, and why */
 } Option;
 
 typedef enum {
@@ -58,6 +60,13 @@ void option_ack(Option *option);
 /* Returns OPTION_NEXT, so that check and return are one line. */
 OptionResult option_refuse(Option *option, guint32 type, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
+
+/* Has it logged why the client does not get what is there. */
+void option_complain(Option *option, const char *why);
+
+/* For an @error of exports_find(): complains of all but a name that leads nowhere. */
+void option_complain_of_export(Option *option, const GError *error);
+OptionResult option_refuse_export(Option *option, const GError *error);
 
 /* Handles one option, known or not, whose data was read whole. */
 OptionResult option_handle(Negotiation *negotiation, Option *option);

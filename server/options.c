@@ -50,6 +50,18 @@ static const Row rows[] = {
       "The format of backing files whose overlay does not tell it" },
     { "allow", '\0', KIND_NAMES, AT(allow), "DIR", "a directory",
       "Let image headers name files beneath DIR, too (may be repeated)" },
+    { "allow-protocols", '\0', KIND_NAMES, AT(allow_protocols), "LIST", "protocols, as in nbd",
+      "Let image headers name these, divided by commas, besides files" },
+    { "probe", '\0', KIND_FLAG, AT(probe), NULL, NULL,
+      "Recognise the format of backing files that no header tells" },
+    { "force-share", '\0', KIND_FLAG, AT(force_share), NULL, NULL,
+      "Open files that somebody writes to, and let others write" },
+    { "object", '\0', KIND_NAMES, AT(objects), "TEXT", "an object, as in secret,id=ID,file=PATH",
+      "Lend a secret or TLS credentials to IMAGE (may be repeated)" },
+    { "load-snapshot", 'l', KIND_NAME, AT(load_snapshot), "SNAPSHOT", "a snapshot",
+      "Serve that internal snapshot of IMAGE: its ID or name" },
+    { "bitmap", 'B', KIND_NAMES, AT(bitmaps), "NAME", "the name of a bitmap",
+      "Fail unless that bitmap can be offered, as all are (may be repeated)" },
     { "shared", 'e', KIND_NUMBER, AT(shared), "NUM", "a number of clients",
       "At most NUM clients at once, and exit after the last; 0 for any number" },
     { "persistent", 't', KIND_FLAG, AT(persistent), NULL, NULL,
@@ -317,7 +329,17 @@ take_options(Options *options, int argc, char **argv, GError **error)
 }
 
 static gboolean
-check(const Options *options, GError **error)
+check_snapshot(Options *options, GError **error)
+{
+    if (options->load_snapshot == NULL ||
+        snapshot_query_parse(&options->snapshot_query, options->load_snapshot, error))
+        return TRUE;
+    options_point_to_help(error);
+    return FALSE;
+}
+
+static gboolean
+check(Options *options, GError **error)
 {
     if (options->version)
         return TRUE;
@@ -327,7 +349,7 @@ check(const Options *options, GError **error)
         return fail(error, "--socket does not go with --bind or --port");
     if (options->image_opts && options->format != NULL)
         return fail(error, "--format does not go with --image-opts: write driver=FORMAT there");
-    return TRUE;
+    return check_snapshot(options, error);
 }
 
 gboolean
@@ -358,6 +380,11 @@ options_clear(Options *options)
     g_free(options->format);
     g_strfreev(options->allow);
     g_free(options->backing_format);
+    g_strfreev(options->allow_protocols);
+    g_strfreev(options->objects);
+    g_free(options->load_snapshot);
+    snapshot_query_clear(&options->snapshot_query);
+    g_strfreev(options->bitmaps);
     g_free(options->socket);
     g_free(options->bind);
     g_free(options->port);

@@ -3,7 +3,7 @@
 #ifndef STRATA_OPTIONS_H
 #define STRATA_OPTIONS_H
 
-#include <glib.h>
+#include "snapshot-query.h"
 
 typedef struct {
     char *image;
@@ -11,6 +11,13 @@ typedef struct {
     gboolean image_opts;  /* image is "driver=...,..." */
     char **allow;         /* NULL: none */
     char *backing_format; /* NULL: none */
+    gboolean probe;       /* recognise formats that no header tells */
+    char **allow_protocols;
+    gboolean force_share;
+    char **objects;               /* as strata_policy_add_object() takes them */
+    char *load_snapshot;          /* NULL: the disk of today */
+    SnapshotQuery snapshot_query; /* what load_snapshot means */
+    char **bitmaps;               /* that have to be there */
 
     char *socket;      /* NULL: TCP, or the private socket of run */
     char *bind;        /* NULL: every interface */

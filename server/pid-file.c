@@ -96,9 +96,26 @@ lock(const PidFile *file, GError **error)
 }
 
 static gboolean
+is_same(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
+gboolean
+pid_file_is_same(const char *path, const char *other_path)
+{
+    struct stat one, other;
+
+    return stat(path, &one) == 0 && stat(other_path, &other) == 0 && is_same(&one, &other);
+}
+
+static gboolean
 stands_at_path(const PidFile *file)
 {
-    return pid_file_is(file, file->path);
+    struct stat ours, other;
+
+    return file->fd >= 0 && fstat(file->fd, &ours) == 0 && stat(file->path, &other) == 0 &&
+           is_same(&ours, &other);
 }
 
 static void
@@ -165,15 +182,6 @@ pid_file_write(PidFile *file, GError **error)
     if (written < 0)
         return refuse_errno(file, error);
     return written == length || refuse(file, "the disk is full", error);
-}
-
-gboolean
-pid_file_is(const PidFile *file, const char *path)
-{
-    struct stat ours, other;
-
-    return file->fd >= 0 && fstat(file->fd, &ours) == 0 && stat(path, &other) == 0 &&
-           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
 }
 
 /* A symbolic link that leads to the file is the user's, and stays. */

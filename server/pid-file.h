@@ -15,8 +15,9 @@ typedef struct {
  * so that the file appears when the server is ready. @path must outlive @file. */
 gboolean pid_file_claim(PidFile *file, const char *path, GError **error);
 
-/* Whether @path leads to the very file that was claimed. */
-gboolean pid_file_is(const PidFile *file, const char *path);
+/* Whether both paths lead to one file. To be asked of images before the pid file is claimed: its
+ * lock would be taken for that of a writer to the image. */
+gboolean pid_file_is_same(const char *path, const char *other);
 
 /* Writes the process ID. */
 gboolean pid_file_write(PidFile *file, GError **error);

@@ -91,8 +91,9 @@ enum {
 #define NBD_ENOMEM 12u
 #define NBD_EINVAL 22u
 
-#define NBD_STATE_HOLE (1u << 0)
-#define NBD_STATE_ZERO (1u << 1)
+#define NBD_STATE_HOLE  (1u << 0)
+#define NBD_STATE_ZERO  (1u << 1)
+#define NBD_STATE_DIRTY (1u << 0) /* of QEMU's "qemu:dirty-bitmap:" contexts */
 
 typedef struct {
     guint64 magic;

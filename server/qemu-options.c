@@ -3,16 +3,13 @@
  * DIFFERENCES in strata-nbd(8) lists the same. */
 #include "qemu-options.h"
 
-#define NO_CACHE    "leave it out, images are read through the host's page cache"
-#define NO_WRITES   "leave it out, strata-nbd never writes"
-#define NO_TLS      "it has no TLS, use a Unix socket or a network that you trust"
-#define NO_SNAPSHOT "internal snapshots are not served, make a copy with qemu-img convert -l"
-#define NO_KERNEL   "it serves no kernel device, use nbd-client with its socket"
+#define NO_CACHE  "leave it out, images are read through the host's page cache"
+#define NO_WRITES "leave it out, strata-nbd never writes"
+#define NO_TLS    "it has no TLS, use a Unix socket or a network that you trust"
+#define NO_KERNEL "it serves no kernel device, use nbd-client with its socket"
 
 const QemuOption qemu_options[] = {
     { "aio", '\0', "leave it out, requests are carried out by threads" },
-    { "bitmap", 'B',
-      "stored bitmaps are not served, the qemu:dirty-bitmap:above:NODE contexts always are" },
     { "cache", '\0', NO_CACHE },
     { "connect", 'c', NO_KERNEL },
     { "detect-zeroes", '\0', NO_WRITES },
@@ -20,9 +17,7 @@ const QemuOption qemu_options[] = {
     { "disconnect", 'd', NO_KERNEL },
     { "fork", '\0', "run it in the background with '&' and wait for its --pid-file" },
     { "list", 'L', "use nbdinfo --list" },
-    { "load-snapshot", 'l', NO_SNAPSHOT },
     { "nocache", 'n', NO_CACHE },
-    { "object", '\0', NO_TLS },
     { "offset", 'o', "use --image-opts with driver=raw,offset=NUM and the image as its file" },
     { "partition", 'P',
       "use --image-opts with driver=raw,offset=NUM,size=NUM and the image as its file" },

@@ -106,12 +106,19 @@ thread_set_start(ThreadSet *set, const char *name, ThreadSetFunc func, gpointer 
 gboolean
 thread_set_wait(ThreadSet *set, gint64 deadline)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&set->lock);
+    GThread *finished;
+    gboolean is_empty;
 
+    g_mutex_lock(&set->lock);
     while (set->running > 0)
         if (deadline < 0)
             g_cond_wait(&set->empty, &set->lock);
         else if (!g_cond_wait_until(&set->empty, &set->lock, deadline))
             break;
-    return set->running == 0;
+    is_empty = set->running == 0;
+    finished = g_steal_pointer(&set->finished);
+    g_mutex_unlock(&set->lock);
+    if (finished != NULL)
+        g_thread_join(finished);
+    return is_empty;
 }

@@ -23,8 +23,8 @@ void thread_set_clear(ThreadSet *set);
 gboolean thread_set_start(ThreadSet *set, const char *name, ThreadSetFunc func, gpointer data,
                           GError **error);
 
-/* Waits until no thread is running, or until @deadline (monotonic time; -1 for none). Returns
- * whether none is. */
+/* Waits until no thread is running, or until @deadline (monotonic time; -1 for none), and joins the
+ * last that ended. Returns whether none is running. */
 gboolean thread_set_wait(ThreadSet *set, gint64 deadline);
 
 #endif

@@ -17,7 +17,10 @@ refused()
 
 # What is no pid file stays what it is.
 before=$(sha256sum "$tmp/base.qcow2")
-refused 'it exists and holds something else than a process ID; choose' "$tmp/base.qcow2"
+cp "$tmp/base.qcow2" "$tmp/other.qcow2"
+refused 'it exists and holds something else than a process ID; choose' "$tmp/other.qcow2"
+assert_fails_with "--pid-file names '$tmp/base.qcow2', which is served; choose another path" \
+    timeout 20 "$STRATA_NBD" -k "$tmp/refused" --pid-file "$tmp/base.qcow2" "$image"
 assert_eq "$before" "$(sha256sum "$tmp/base.qcow2")" "the image at the path of the pid file"
 for text in 'precious' '12 34' '-5' $'\n' "$(printf '1%.0s' {1..40})"; do
     printf '%s' "$text" >"$pid"

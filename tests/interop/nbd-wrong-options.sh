@@ -4,6 +4,9 @@
 source "$(dirname "$0")/../functions.sh"
 make_seed_images
 image=$tmp/overlay.qcow2
+qemu-img bitmap --add "$image" monday
+qemu-img snapshot -c first "$image"
+echo key >"$tmp/key"
 sock=$tmp/s
 before=$(ls -A "$tmp")
 
@@ -68,3 +71,31 @@ misused '--format does not go with --image-opts' -k "$sock" -f raw --image-opts 
 TMPDIR=$tmp/no refused "cannot make a directory '$tmp/no/.*TMPDIR chooses where" --run true "$image"
 long=$tmp/$(printf 'x%.0s' {1..90})
 TMPDIR=$long refused "the private socket in '$long/.*107 bytes.*; set TMPDIR to" --run true "$image"
+misused '--object needs an object, as in secret,id=ID,file=PATH' -k "$sock" --object '' "$image"
+refused '.*it needs an "id"' -k "$sock" --object "secret,file=$tmp/key" "$image"
+refused '.*"data" is refused' -k "$sock" --object secret,id=k,data=sesame "$image"
+refused ".*$tmp/missing" -k "$sock" --object "secret,id=k,file=$tmp/missing" "$image"
+misused '--allow-protocols needs protocols, as in nbd' -k "$sock" --allow-protocols= "$image"
+refused "'gopher' is no protocol" -k "$sock" --allow-protocols nbd,gopher "$image"
+misused "--probe takes no value, but there is one: '--probe=on'" -k "$sock" --probe=on "$image"
+misused "--force-share takes no value, but there is one: '--force-share=on'" \
+    -k "$sock" --force-share=on "$image"
+misused '--load-snapshot needs a snapshot' -k "$sock" -l '' "$image"
+misused "--load-snapshot takes snapshot.id=ID, snapshot.name=NAME or both, not 'snapshot.date=1'" \
+    -k "$sock" -l snapshot.id=1,snapshot.date=1 "$image"
+for word in snapshot. snapshot.id snapshot.id= 'snapshot.name=,'; do
+    misused '--load-snapshot takes snapshot.id=ID' -k "$sock" -l "$word" "$image"
+done
+there="is no snapshot of the topmost image, the node 'overlay.qcow2' \(qcow2\); snapshots there: 'first'$"
+for word in second snapshot.id=2 snapshot.name=1 snapshot.id=1,snapshot.name=second; do
+    refused "--load-snapshot: '$word' $there" -k "$sock" -l "$word" "$image"
+done
+refused "--load-snapshot: 'first' is no snapshot of .* 'base.qcow2' \(qcow2\); snapshots there: none$" \
+    -k "$sock" -l first "$tmp/base.qcow2"
+misused '--bitmap needs the name of a bitmap' -k "$sock" -B '' "$image"
+refused "--bitmap: the image has no bitmap 'tuesday'; bitmaps there: 'monday'$" \
+    -k "$sock" -B monday -B tuesday "$image"
+refused "--bitmap: the image has no bitmap 'monday'; bitmaps there: none$" \
+    -k "$sock" --bitmap monday "$tmp/base.qcow2"
+refused "--bitmap: the image has no bitmap 'monday'; bitmaps there: none$" \
+    -k "$sock" --bitmap monday -l first "$image"

@@ -2,6 +2,8 @@
  * test-server-contexts.c - context values from runs, names and queries, and lists of extents. */
 #include "block-status.h"
 #include "contexts.h"
+#include "exports.h"
+#include "mem-node.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -70,7 +72,7 @@ set_up(Fixture *fixture, gconstpointer data)
     g_unlink(base);
     fixture->exports = strata_exports_new();
     g_assert_true(strata_exports_add(fixture->exports, "vm", NULL, fixture->graph, &error));
-    fixture->view = exports_find(fixture->exports, "vm");
+    fixture->view = exports_find(fixture->exports, "vm", NULL);
     g_assert_nonnull(fixture->view);
 }
 
@@ -144,7 +146,7 @@ test_values(Fixture *fixture, gconstpointer data)
 static void
 test_nodes_of_other_views(Fixture *fixture, gconstpointer data)
 {
-    g_autoptr(ExportView) view = exports_find(fixture->exports, "vm@base");
+    g_autoptr(ExportView) view = exports_find(fixture->exports, "vm@base", NULL);
     g_autoptr(GPtrArray) queries = g_ptr_array_new();
     g_autoptr(GPtrArray) contexts = NULL;
 
@@ -162,11 +164,103 @@ test_exports(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) error = NULL;
 
     g_assert_cmpstr(chain, ==, "window (raw window) > overlay (qcow2) > base (qcow2)");
-    g_assert_null(exports_find(fixture->exports, "vm@leaf"));
-    g_assert_null(exports_find(fixture->exports, "vm@"));
-    g_assert_null(exports_find(fixture->exports, "@base"));
+    g_assert_null(exports_find(fixture->exports, "vm@leaf", NULL));
+    g_assert_null(exports_find(fixture->exports, "vm@", NULL));
+    g_assert_null(exports_find(fixture->exports, "@base", NULL));
     g_assert_false(strata_exports_add(fixture->exports, "vm", NULL, fixture->graph, &error));
     g_assert_error(error, STRATA_ERROR, STRATA_ERROR_SPEC);
+}
+
+static void
+note_export(const char *name, const char *description, gpointer data)
+{
+    GString *names = data;
+
+    g_string_append_printf(names, "'%s'", name);
+}
+
+/* What a server of a chain of two tells, as driver-nbd.c puts it. */
+static StrataGraph *
+open_remote_chain(StrataDriver *driver)
+{
+    static const MemExtent extents[] = {
+        { 0, { .length = 1024, .kind = STRATA_ANSWER_OWN, .layer = 1 } },
+        { 1024, { .length = 1024, .kind = STRATA_ANSWER_ZERO, .layer = 2, .depth = 1 } },
+    };
+    static const char *const names[] = { "far/top", "far/base" };
+    StrataNode *window = mem_window_new("window", 4096, 0);
+    StrataNode *far = mem_node_new("far", 4096, extents, G_N_ELEMENTS(extents));
+    StrataNode *above = far;
+
+    *driver = *far->driver;
+    driver->is_protocol = TRUE;
+    far->driver = driver;
+    far->tells_depth = TRUE;
+    far->forward_roles = 1 << STRATA_ROLE_BACKING;
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        StrataNode *layer = g_new0(StrataNode, 1);
+
+        layer->driver = &strata_driver_remote;
+        layer->name = g_strdup(names[i]);
+        layer->size = far->size;
+        layer->claims = TRUE;
+        layer->forward_roles = i + 1 < G_N_ELEMENTS(names) ? 1 << STRATA_ROLE_BACKING : 0;
+        mem_node_attach(above, STRATA_ROLE_BACKING, layer);
+        above = layer;
+        far->n_layers++;
+    }
+    return mem_graph_new(mem_node_attach(window, STRATA_ROLE_FILE, far));
+}
+
+static guint32
+value_at(const ExportView *view, const char *name, guint64 offset)
+{
+    g_autoptr(StrataWalk) walk = strata_walk_new(view->node);
+    g_autoptr(GPtrArray) queries = g_ptr_array_new();
+    g_autoptr(GPtrArray) contexts = NULL;
+    g_autoptr(GError) error = NULL;
+    const StrataRun *runs;
+    gsize n;
+
+    g_ptr_array_add(queries, (gpointer)name);
+    contexts = contexts_select(view, queries);
+    g_assert_cmpuint(contexts->len, ==, 1);
+    runs = strata_walk_resolve(walk, offset, 1, &n, &error);
+    g_assert_no_error(error);
+    return context_value(contexts->pdata[0], runs);
+}
+
+/* Layers behind a server are layers in every context, and have no exports of their own. */
+static void
+test_remote_layers(void)
+{
+    StrataDriver driver;
+    g_autoptr(StrataGraph) graph = open_remote_chain(&driver);
+    g_autoptr(StrataExports) exports = strata_exports_new();
+    g_autoptr(GString) names = g_string_new(NULL);
+    g_autoptr(ExportView) view = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(strata_exports_add(exports, "", NULL, graph, &error));
+    view = exports_find(exports, "", &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(value_at(view, "qemu:allocation-depth", 0), ==, 1);
+    g_assert_cmpuint(value_at(view, "qemu:allocation-depth", 1024), ==, 2);
+    g_assert_cmpuint(value_at(view, "qemu:allocation-depth", 2048), ==, 0);
+    g_assert_cmpuint(value_at(view, "strata:only:far/top", 0), ==, 1);
+    g_assert_cmpuint(value_at(view, "strata:only:far/base", 0), ==, 0);
+    g_assert_cmpuint(value_at(view, "strata:only:far/base", 1024), ==, 1);
+    g_assert_cmpuint(value_at(view, "strata:above:far/base", 0), ==, 1);
+    g_assert_cmpuint(value_at(view, "qemu:dirty-bitmap:above:far/base", 1024), ==, 0);
+    g_assert_cmpuint(value_at(view, "strata:above:far/top", 0), ==, 0);
+    g_assert_cmpuint(value_at(view, "strata:layer", 0), <, value_at(view, "strata:layer", 1024));
+    g_assert_cmphex(value_at(view, "strata:joint", 1024), ==,
+                    7 | value_at(view, "strata:layer", 1024) << 8);
+
+    exports_list(exports, note_export, names);
+    g_assert_cmpstr(names->str, ==, "'''@window''@far'");
+    g_assert_null(exports_find(exports, "@far/top", NULL));
+    g_assert_null(exports_find(exports, "@far/base", NULL));
 }
 
 /* The exact name of an export goes before NAME@NODE. */
@@ -178,7 +272,7 @@ test_exact_name_first(Fixture *fixture, gconstpointer data)
 
     strata_exports_add(fixture->exports, "vm@base", NULL, fixture->graph, &error);
     g_assert_no_error(error);
-    view = exports_find(fixture->exports, "vm@base");
+    view = exports_find(fixture->exports, "vm@base", NULL);
     g_assert_true(view->node == fixture->window);
 }
 
@@ -186,20 +280,18 @@ static void
 test_extents(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GPtrArray) contexts = select_one(fixture, "base:allocation");
-    StrataRun data_run = { .length = 5 };
-    StrataRun zero_run = { .length = 7, .flags = STRATA_RUN_ZERO };
     NbdExtent *extents;
     StatusList list;
 
     status_list_init(&list, g_ptr_array_index(contexts, 0), 2);
-    status_list_add(&list, &data_run);
-    status_list_add(&list, &data_run);
-    status_list_add(&list, &zero_run);
-    status_list_add(&list, &zero_run);
+    status_list_add(&list, 5, 0);
+    status_list_add(&list, 5, 0);
+    status_list_add(&list, 7, 3);
+    status_list_add(&list, 7, 3);
     g_assert_false(list.full);
-    status_list_add(&list, &data_run);
+    status_list_add(&list, 5, 0);
     g_assert_true(list.full);
-    status_list_add(&list, &zero_run); /* must not follow a gap */
+    status_list_add(&list, 7, 3); /* must not follow a gap */
     g_assert_cmpuint(list.extents->len, ==, 2);
     extents = status_list_finish(&list);
     g_assert_cmpuint(GUINT32_FROM_BE(extents[0].length), ==, 10);
@@ -216,6 +308,7 @@ main(int argc, char **argv)
     g_test_add("/contexts/values", Fixture, NULL, set_up, test_values, tear_down);
     g_test_add("/contexts/other-views", Fixture, NULL, set_up, test_nodes_of_other_views,
                tear_down);
+    g_test_add_func("/contexts/remote-layers", test_remote_layers);
     g_test_add("/contexts/extents", Fixture, NULL, set_up, test_extents, tear_down);
     g_test_add("/exports/names", Fixture, NULL, set_up, test_exports, tear_down);
     g_test_add("/exports/exact-name-first", Fixture, NULL, set_up, test_exact_name_first,
