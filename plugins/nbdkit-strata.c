@@ -28,6 +28,7 @@ static struct {
     const char *spec;
     const char *format;
     const char *description;
+    const char *snapshot;
     StrataPolicy *policy; /* owned */
 } config;
 
@@ -82,30 +83,63 @@ refuse_key(const char *key)
     return -1;
 }
 
+/* Words that are kept as they are. */
+static const struct {
+    const char *key;
+    const char **setting;
+} texts[] = {
+    { "file", &config.file },         { "spec", &config.spec },
+    { "format", &config.format },     { "description", &config.description },
+    { "snapshot", &config.snapshot },
+};
+
+/* Words that the policy reads; given again, they add to it or replace. */
+static const struct {
+    const char *key;
+    gboolean (*set)(StrataPolicy *policy, const char *value, GError **error);
+} policies[] = {
+    { "allow", strata_policy_allow_dir },
+    { "allow-protocols", strata_policy_allow_protocols },
+    { "backing-format", strata_policy_set_backing_format },
+    { "object", strata_policy_add_object },
+};
+
+static const struct {
+    const char *key;
+    void (*set)(StrataPolicy *policy, gboolean value);
+} switches[] = {
+    { "force-share", strata_policy_set_force_share },
+    { "probe", strata_policy_set_probe },
+};
+
+static int
+set_switch(gsize i, const char *value)
+{
+    int on = nbdkit_parse_bool(value);
+
+    if (on < 0)
+        return -1;
+    switches[i].set(config.policy, on);
+    return 0;
+}
+
 static int
 plugin_config(const char *key, const char *value)
 {
     g_autoptr(GError) error = NULL;
-    gboolean taken;
 
-    if (strcmp(key, "file") == 0)
-        return set_once(&config.file, key, value);
-    if (strcmp(key, "spec") == 0)
-        return set_once(&config.spec, key, value);
-    if (strcmp(key, "format") == 0)
-        return set_once(&config.format, key, value);
-    if (strcmp(key, "description") == 0)
-        return set_once(&config.description, key, value);
-
-    if (strcmp(key, "allow") == 0)
-        taken = strata_policy_allow_dir(config.policy, value, &error);
-    else if (strcmp(key, "backing-format") == 0)
-        taken = strata_policy_set_backing_format(config.policy, value, &error);
-    else if (strcmp(key, "contexts") == 0)
-        taken = companion_set_address(value, &error);
-    else
-        return refuse_key(key);
-    return taken ? 0 : report(error);
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (strcmp(key, texts[i].key) == 0)
+            return set_once(texts[i].setting, key, value);
+    for (gsize i = 0; i < G_N_ELEMENTS(policies); i++)
+        if (strcmp(key, policies[i].key) == 0)
+            return policies[i].set(config.policy, value, &error) ? 0 : report(error);
+    for (gsize i = 0; i < G_N_ELEMENTS(switches); i++)
+        if (strcmp(key, switches[i].key) == 0)
+            return set_switch(i, value);
+    if (strcmp(key, "contexts") == 0)
+        return companion_set_address(value, &error) ? 0 : report(error);
+    return refuse_key(key);
 }
 
 static int
@@ -125,7 +159,14 @@ plugin_config_complete(void)
     "                       driver=...,file.driver=... as in qemu-img --image-opts.\n"    \
     "format=FORMAT          Format of the topmost image: qcow2 or raw.\n"                 \
     "backing-format=FORMAT  For backing files whose overlay names no format.\n"           \
+    "probe=BOOL             Recognise the format of such backing files: only for\n"       \
+    "                       images that you trust.\n"                                     \
     "allow=DIR              Image headers may name files beneath DIR too (repeatable).\n" \
+    "allow-protocols=LIST   Image headers may name other things than files: nbd.\n"       \
+    "object=OBJECT          Lend a key or credentials: secret,id=ID,file=PATH and\n"      \
+    "                       others (repeatable).\n"                                       \
+    "snapshot=NAME          The topmost image as it was at this internal snapshot.\n"     \
+    "force-share=BOOL       Open images that somebody writes to, too.\n"                  \
     "contexts=ADDRESS       Also serve all metadata contexts, such as\n"                  \
     "                       qemu:allocation-depth, at unix:PATH or tcp:HOST:PORT.\n"      \
     "description=TEXT       Description of the default export."
@@ -153,8 +194,12 @@ static StrataGraph *
 open_graph(GError **error)
 {
     g_autoptr(StrataSpec) spec = parse_spec(error);
+    g_autoptr(StrataGraph) today =
+        spec != NULL ? strata_graph_open(spec, config.policy, error) : NULL;
 
-    return spec != NULL ? strata_graph_open(spec, config.policy, error) : NULL;
+    if (today == NULL || config.snapshot == NULL)
+        return g_steal_pointer(&today);
+    return strata_node_open_snapshot(strata_graph_get_top(today), config.snapshot, error);
 }
 
 static int

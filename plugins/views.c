@@ -43,17 +43,43 @@ append_names(GPtrArray *names, const char *prefix, GPtrArray *nodes)
         g_ptr_array_add(names, g_strconcat(prefix, strata_node_get_name(nodes->pdata[i]), NULL));
 }
 
+/* A layer behind an NBD server: it supplies ranges of the image, and what lies below it can only be
+ * seen over there. */
+static gboolean
+is_remote(StrataNode *node)
+{
+    return g_str_equal(strata_node_get_driver(node), "remote");
+}
+
+/* The nodes of @path from which the image can be seen. */
+static GPtrArray *
+list_disks(GPtrArray *path)
+{
+    GPtrArray *disks = g_ptr_array_new();
+
+    for (guint i = 0; i < path->len; i++)
+        if (!is_remote(path->pdata[i]))
+            g_ptr_array_add(disks, path->pdata[i]);
+    return disks;
+}
+
 GPtrArray *
 view_list_names(StrataGraph *graph)
 {
     StrataNode *top = strata_graph_get_top(graph);
     g_autoptr(GPtrArray) path = strata_node_list_path(top);
+    g_autoptr(GPtrArray) disks = list_disks(path);
     g_autoptr(GPtrArray) layers = strata_node_list_layers(top);
+    GPtrArray *const nodes[] = {
+        [VIEW_OF_IMAGE] = disks,
+        [VIEW_OF_ONLY] = layers,
+        [VIEW_OF_ABOVE] = path,
+    };
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
 
     g_ptr_array_add(names, g_strdup(""));
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
-        append_names(names, kinds[i].prefix, kinds[i].kind == VIEW_OF_ONLY ? layers : path);
+        append_names(names, kinds[i].prefix, nodes[kinds[i].kind]);
     return names;
 }
 
@@ -107,7 +133,15 @@ check_disk(StrataNode *top, StrataNode *node, GError **error)
 {
     g_autoptr(GPtrArray) path = strata_node_list_path(top);
 
-    if (!strata_node_is_protocol(node) || g_ptr_array_find(path, node, NULL))
+    if (is_remote(node)) {
+        g_set_error(error, STRATA_ERROR, STRATA_ERROR_NOT_FOUND,
+                    "node '%s' is a layer of another server, which alone can show the image from "
+                    "there down; here there are \"only@%s\" and \"above@%s\"",
+                    strata_node_get_name(node), strata_node_get_name(node),
+                    strata_node_get_name(node));
+        return FALSE;
+    }
+    if (!strata_node_is_storage(node) || g_ptr_array_find(path, node, NULL))
         return TRUE;
     g_set_error(error, STRATA_ERROR, STRATA_ERROR_NOT_FOUND,
                 "node '%s' is the file of node '%s' and no export of its own",

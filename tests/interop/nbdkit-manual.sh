@@ -10,11 +10,16 @@ help=$(nbdkit "$STRATA_PLUGIN" --help)
 in_help=$(sed -nE 's/^ *\[?([a-z][a-z-]*)=\]?[A-Z]+ .*/\1/p' <<<"$help" | sort)
 in_page=$(sed -nE 's/^=item \[?B<([a-z-]+)=>.*/\1/p' "$page" | sort)
 assert_eq 'allow
+allow-protocols
 backing-format
 contexts
 description
 file
+force-share
 format
+object
+probe
+snapshot
 spec' "$in_help" "parameters in --help"
 assert_eq "$in_help" "$in_page" "parameters in --help and in the manual page"
 for parameter in $in_help; do
@@ -39,6 +44,10 @@ exec $(command -v nbdkit) "\${@/#strata/$STRATA_PLUGIN}"
 END
 chmod +x "$tmp/bin/nbdkit"
 
+printf 'open sesame' >"$tmp/disk.key"
+luks='-f qcow2 -o encrypt.format=luks,encrypt.key-secret=sec0,encrypt.iter-time=10'
+create_encrypted "$tmp/disk.key" "$luks" "$tmp/encrypted.qcow2" 1M
+
 # in_folder: runs the commands of standard input beside images of their own.
 in_folder()
 {
@@ -47,6 +56,8 @@ in_folder()
     folder=$(mktemp -d "$tmp/x.XXXX")
     commands=$(cat)
     make_seed_images "$folder"
+    qemu-img snapshot -c before-upgrade "$folder/overlay.qcow2"
+    cp "$tmp/disk.key" "$tmp/encrypted.qcow2" "$folder"
     cleanup_fn eval "[[ ! -e $folder/pid ]] || kill \$(cat $folder/pid)"
     (cd "$folder" && PATH=$tmp/bin:$PATH timeout 60 bash -euo pipefail -c "$commands" >/dev/null) ||
         fail "an example of the manual page fails: $commands"
@@ -58,7 +69,7 @@ while read -r -d '' commands; do
     in_folder <<<"$commands"
 done < <(awk '/^ / { block = block $0 "\n" } !/^ / && block { printf "%s%c", block, 0; block = "" }
     END { if (block) printf "%s%c", block, 0 }' <<<"$examples")
-assert_eq 3 "$n_examples" "groups of commands in EXAMPLES"
+assert_eq 4 "$n_examples" "groups of commands in EXAMPLES"
 
 # The filters: "..." stands for the plugin and its image. A partition table is there for all. Each
 # does what the page says, as nbdinfo shows: a wrong parameter may be a right one for another thing.
@@ -84,4 +95,4 @@ grep -F "$shown" info
 END
 done < <(sed -n '/^=head1 FILTERS/,/^=head1 EXAMPLES/p' "$page" | grep -oE 'C<--filter=[^>]+' |
     cut -c 3- | sed 's/^\(--filter=[a-z]*\)$/\1 .../')
-assert_eq 8 "$n_examples" "commands in EXAMPLES and FILTERS"
+assert_eq 9 "$n_examples" "commands in EXAMPLES and FILTERS"
