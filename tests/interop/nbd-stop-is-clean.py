@@ -51,6 +51,9 @@ def in_flight_is_answered(work, image):
     equal(process.wait(30), 0, "exit status")
 
 
+# Whoever runs the tests under nohup ignores it, and servers would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 with Workspace() as work:
     image = make_seed_images(work)
     stop(work, image, signal.SIGTERM, False)

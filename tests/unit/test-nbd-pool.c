@@ -222,11 +222,6 @@ test_fork(void)
     GThread *thread;
     RemotePool *pool;
 
-#ifdef __SANITIZE_THREAD__
-    g_test_skip(
-        "ThreadSanitizer lets no process start threads that was forked off one with threads");
-    return;
-#endif
     thread = start_server(&server, path);
     pool = remote_pool_new(&node, &target, NULL, &error);
     g_assert_no_error(error);

@@ -810,7 +810,7 @@ map_in_thread(gpointer user_data)
 
     for (guint i = 0; i < 50; i++) {
         g_autoptr(StrataWalk) walk = walk_new_sized(shared->top, 1 + i);
-        g_autofree char *map = map_of(walk, 0, 1 + i * 100000);
+        g_autofree char *map = map_of(walk, 0, 4099 + i * 100000);
 
         g_assert_cmpstr(map, ==, shared->expected);
     }
