@@ -207,7 +207,8 @@ serve(RemoteConnection *connection)
             reason = g_strdup("it is being closed");
         while ((request = g_queue_pop_head(&requests)))
             send_request(connection, request);
-        if (!reason)
+        /* Sending may have broken it: then there is nothing that could be waited for. */
+        if (!reason && is_usable(connection))
             remote_handle_poll(connection->nbd, connection->wake_fd, find_silence_end(connection));
         if (!is_usable(connection))
             reason = remote_handle_explain();
