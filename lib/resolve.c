@@ -68,7 +68,7 @@ struct _StrataWalk {
     guint n_pieces, max_pieces;
     Queue *queues;         /* one for each node of from's subtree, in pre-order */
     StrataRun *runs;       /* the result: max_pieces of them */
-    guint64 cut;           /* where the resolved range ends, for now; it only ever moves down */
+    guint64 cut;           /* where the resolved range ends; it only ever moves down */
     gboolean is_full;      /* the cut was made for want of pieces */
     guint64 last_work;     /* table_cache_count_work() when this call has done enough */
     gboolean is_outermost; /* not a driver's, which reads its metadata by a walk of its own */

@@ -27,22 +27,6 @@ source_bitmap_probe(guint64 offset, gpointer data)
     return strata_bitmap_map(self->bitmap, self->top, offset, 1, &run, 1, NULL) > 0;
 }
 
-/* The range from @offset on that cannot be told, for the reason @error. */
-static Extent
-source_bitmap_damage(BitmapSource *self, guint64 offset, guint64 end, const GError *error)
-{
-    guint64 resume = damage_find_end(&self->search, offset, end, source_bitmap_probe, self);
-
-    return (Extent){
-        .offset = offset,
-        .length = resume - offset,
-        .content = CONTENT_ERROR,
-        .depth = EXTENT_UNKNOWN,
-        .layer = EXTENT_UNKNOWN,
-        .message = error->message,
-    };
-}
-
 static Extent
 source_bitmap_extent(const StrataBitmapRun *run)
 {
@@ -65,7 +49,8 @@ source_bitmap_some(BitmapSource *self, guint64 *offset, guint64 end, ExtentSink 
                                 G_N_ELEMENTS(runs), &error);
 
     if (n == 0) {
-        Extent damage = source_bitmap_damage(self, *offset, end, error);
+        Extent damage = damage_find_extent(&self->search, *offset, end, source_bitmap_probe, self,
+                                           error->message);
 
         *offset += damage.length;
         return sink(&damage, data);
@@ -150,7 +135,8 @@ source_new_bitmap(StrataGraph *graph, const char *name, GError **error)
     self->graph = strata_graph_ref(graph);
     self->top = top;
     self->bitmap = bitmap;
-    self->search = (DamageSearch){ MAX(strata_bitmap_get_granularity(bitmap), 512), FINE_STEPS };
+    self->search = (DamageSearch){ MAX(strata_bitmap_get_granularity(bitmap), 512), FINE_STEPS,
+                                   DAMAGE_PATIENCE };
     self->source = (MapSource){
         .size = strata_node_get_size(top),
         .layers = g_ptr_array_new_with_free_func(g_free),

@@ -147,22 +147,6 @@ source_local_probe(guint64 offset, gpointer data)
     return strata_walk_resolve(self->walk, offset, 1, &n_runs, NULL) != NULL;
 }
 
-/* The range from @offset on that cannot be told, for the reason @error. */
-static Extent
-source_local_damage(LocalSource *self, guint64 offset, guint64 end, const GError *error)
-{
-    guint64 resume = damage_find_end(&self->search, offset, end, source_local_probe, self);
-
-    return (Extent){
-        .offset = offset,
-        .length = resume - offset,
-        .content = CONTENT_ERROR,
-        .depth = EXTENT_UNKNOWN,
-        .layer = EXTENT_UNKNOWN,
-        .message = error->message,
-    };
-}
-
 /* Hands over what one resolve tells and moves @offset past it; says whether more are wanted. */
 static gboolean
 source_local_some(LocalSource *self, guint64 *offset, guint64 end, ExtentSink sink, gpointer data)
@@ -173,7 +157,8 @@ source_local_some(LocalSource *self, guint64 *offset, guint64 end, ExtentSink si
         strata_walk_resolve(self->walk, *offset, end - *offset, &n_runs, &error);
 
     if (runs == NULL) {
-        Extent damage = source_local_damage(self, *offset, end, error);
+        Extent damage = damage_find_extent(&self->search, *offset, end, source_local_probe, self,
+                                           error->message);
 
         *offset += damage.length;
         return source_local_flush_missing(self, sink, data) && sink(&damage, data);
@@ -224,7 +209,7 @@ source_new_local(StrataGraph *graph)
     self->graph = strata_graph_ref(graph);
     self->walk = strata_walk_new(top);
     self->numbers = g_hash_table_new(NULL, NULL);
-    self->search = (DamageSearch){ source_local_step(graph), LOCAL_FINE_STEPS };
+    self->search = (DamageSearch){ source_local_step(graph), LOCAL_FINE_STEPS, DAMAGE_PATIENCE };
     self->source = (MapSource){
         .size = strata_node_get_size(top),
         .layers = g_ptr_array_new_with_free_func(g_free),

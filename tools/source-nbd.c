@@ -204,17 +204,10 @@ source_nbd_deliver_damage(NbdSource *self, guint64 *offset, guint64 end, ExtentS
                           gpointer data)
 {
     g_autofree char *message = source_nbd_explain_failure(*offset);
-    guint64 resume = damage_find_end(&self->search, *offset, end, source_nbd_probe, self);
-    Extent extent = {
-        .offset = *offset,
-        .length = resume - *offset,
-        .content = CONTENT_ERROR,
-        .depth = EXTENT_UNKNOWN,
-        .layer = EXTENT_UNKNOWN,
-        .message = message,
-    };
+    Extent extent =
+        damage_find_extent(&self->search, *offset, end, source_nbd_probe, self, message);
 
-    *offset = resume;
+    *offset += extent.length;
     return sink(&extent, data);
 }
 
@@ -344,7 +337,7 @@ source_nbd_alloc(RemoteHandle *nbd, GPtrArray *contexts, const char *bitmap)
     NbdSource *self = g_new0(NbdSource, 1);
 
     self->nbd = nbd;
-    self->search = (DamageSearch){ REMOTE_STEP, REMOTE_FINE_STEPS };
+    self->search = (DamageSearch){ REMOTE_STEP, REMOTE_FINE_STEPS, DAMAGE_PATIENCE };
     for (guint context = 0; context < N_CONTEXTS; context++)
         self->replies[context] = g_array_new(FALSE, FALSE, sizeof(Status));
     if (bitmap != NULL) {

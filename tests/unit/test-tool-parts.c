@@ -159,7 +159,7 @@ test_end_of_damage_is_exact(void)
 {
     for (guint64 length = 1; length < 3000; length += 7) {
         Damage damage = { 100, 100 + length, 0 };
-        DamageSearch search = { 512, 1000 };
+        DamageSearch search = { 512, 1000, G_MAXINT64 };
 
         g_assert_cmpuint(damage_find_end(&search, 100, 5000, probe, &damage), ==, 100 + length);
     }
@@ -169,7 +169,7 @@ static void
 test_damage_to_the_end(void)
 {
     Damage damage = { 0, G_MAXUINT64, 0 };
-    DamageSearch search = { 512, 1000 };
+    DamageSearch search = { 512, 1000, G_MAXINT64 };
 
     g_assert_cmpuint(damage_find_end(&search, 0, 1, probe, &damage), ==, 1);
     g_assert_cmpuint(damage_find_end(&search, 7, 4096, probe, &damage), ==, 4096);
@@ -179,11 +179,31 @@ static void
 test_huge_damage_is_cheap(void)
 {
     Damage damage = { 0, 1LL << 62, 0 };
-    DamageSearch search = { 512, 1000 };
+    DamageSearch search = { 512, 1000, G_MAXINT64 };
 
     g_assert_cmpuint(damage_find_end(&search, 0, G_MAXINT64, probe, &damage), ==, 1LL << 62);
     g_assert_cmpuint(damage.n_probes, <, 1200);
     g_assert_cmpuint(search.fine_steps, ==, 0);
+}
+
+static gboolean
+slow_probe(guint64 offset, gpointer data)
+{
+    g_usleep(1000);
+    return probe(offset, data);
+}
+
+/* A server that is silent must not make a map take days. */
+static void
+test_slow_damage_ends_the_search(void)
+{
+    Damage damage = { 0, 1LL << 40, 0 };
+    DamageSearch search = { 512, 1000, 1 };
+
+    g_assert_cmpuint(damage_find_end(&search, 0, 1LL << 41, slow_probe, &damage), ==, 1LL << 41);
+    g_assert_cmpuint(damage.n_probes, ==, 1);
+    g_assert_cmpuint(damage_find_end(&search, 0, 1LL << 41, slow_probe, &damage), ==, 1LL << 41);
+    g_assert_cmpuint(damage.n_probes, ==, 1);
 }
 
 int
@@ -197,5 +217,6 @@ main(int argc, char **argv)
     g_test_add_func("/tool/end-of-damage-is-exact", test_end_of_damage_is_exact);
     g_test_add_func("/tool/damage-to-the-end", test_damage_to_the_end);
     g_test_add_func("/tool/huge-damage-is-cheap", test_huge_damage_is_cheap);
+    g_test_add_func("/tool/slow-damage-ends-the-search", test_slow_damage_ends_the_search);
     return g_test_run();
 }
