@@ -46,7 +46,7 @@ void changes_check_read(Changes *changes, StrataNode *storage);
  * below the node, or wait for a thread that does: recheck.h. Thread-safe. */
 gboolean changes_check_node(StrataNode *node, GError **error);
 
-/* For tests: looks at the files at once. */
+/* Looks at the files at once. Thread-safe. */
 void changes_look(Changes *changes);
 
 #endif

@@ -23,14 +23,27 @@
 /* The kernel says EAGAIN when somebody renames a directory while ".." is followed beneath it. */
 #define MAX_TRIES 100
 
+/* Constant, so that lists share it. */
 typedef struct {
-    char *path; /* absolute, without "." and ".." */
-    int fd;     /* O_PATH */
+    gint ref_count; /* atomic */
+    char *path;     /* absolute, without "." and ".." */
+    int fd;         /* O_PATH */
 } Dir;
 
-static void
-dir_free(Dir *dir)
+static gpointer
+dir_ref(gconstpointer source, gpointer data)
 {
+    Dir *dir = (Dir *)source;
+
+    g_atomic_int_inc(&dir->ref_count);
+    return dir;
+}
+
+static void
+dir_unref(Dir *dir)
+{
+    if (!g_atomic_int_dec_and_test(&dir->ref_count))
+        return;
     close(dir->fd);
     g_free(dir->path);
     g_free(dir);
@@ -39,7 +52,16 @@ dir_free(Dir *dir)
 GPtrArray *
 confine_dirs_new(void)
 {
-    return g_ptr_array_new_with_free_func((GDestroyNotify)dir_free);
+    return g_ptr_array_new_with_free_func((GDestroyNotify)dir_unref);
+}
+
+GPtrArray *
+confine_dirs_copy(GPtrArray *dirs)
+{
+    GPtrArray *copy = confine_dirs_new();
+
+    g_ptr_array_extend(copy, dirs, dir_ref, NULL);
+    return copy;
 }
 
 /* Where ".." follows a symbolic link, only the kernel knows where it leads. */
@@ -80,10 +102,11 @@ add(GPtrArray *dirs, char *path, int fd)
     Dir *dir = g_new0(Dir, 1);
     gboolean is_known = g_ptr_array_find_with_equal_func(dirs, path, has_path, NULL);
 
+    dir->ref_count = 1;
     dir->path = path;
     dir->fd = fd;
     if (is_known)
-        dir_free(dir);
+        dir_unref(dir);
     else
         g_ptr_array_add(dirs, dir);
 }

@@ -12,6 +12,9 @@
 /* A list of directories, empty. Free with g_ptr_array_unref(). */
 GPtrArray *confine_dirs_new(void);
 
+/* Another list of the same directories; what is added to one is not in the other. */
+GPtrArray *confine_dirs_copy(GPtrArray *dirs);
+
 /* Adds the directory @path. FALSE if it cannot be opened as one. */
 gboolean confine_add_dir(GPtrArray *dirs, const char *path);
 

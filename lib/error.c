@@ -11,7 +11,16 @@
 /* The longest text that a message repeats: a header can hold far more than a line of a log. */
 #define ESCAPED_MAX 1024
 
-G_DEFINE_QUARK(strata_error_quark, strata_error)
+/* Not by G_DEFINE_QUARK: its variable is no atomic one, and threads meet here. */
+GQuark
+strata_error_quark(void)
+{
+    static gsize quark;
+
+    if (g_once_init_enter(&quark))
+        g_once_init_leave(&quark, g_quark_from_static_string("strata-error-quark"));
+    return (GQuark)quark;
+}
 
 /* The host file below @node through file edges, NULL when there is none (yet). */
 static const char *

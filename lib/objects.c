@@ -66,6 +66,18 @@ tls_creds_free(TlsCreds *creds)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TlsCreds, tls_creds_free)
 
+static TlsCreds *
+tls_creds_copy(const TlsCreds *creds)
+{
+    TlsCreds *copy = g_new(TlsCreds, 1);
+
+    *copy = *creds;
+    copy->id = g_strdup(creds->id);
+    copy->dir = g_strdup(creds->dir);
+    copy->username = g_strdup(creds->username);
+    return copy;
+}
+
 Objects *
 objects_new(void)
 {
@@ -76,6 +88,25 @@ objects_new(void)
     objects->creds =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)tls_creds_free);
     return objects;
+}
+
+Objects *
+objects_copy(const Objects *objects)
+{
+    Objects *copy = objects_new();
+    GHashTableIter iter;
+    gpointer id, value;
+
+    g_hash_table_iter_init(&iter, objects->secrets);
+    while (g_hash_table_iter_next(&iter, &id, &value))
+        g_hash_table_insert(copy->secrets, g_strdup(id), g_bytes_ref(value));
+    g_hash_table_iter_init(&iter, objects->creds);
+    while (g_hash_table_iter_next(&iter, &id, &value)) {
+        TlsCreds *creds = tls_creds_copy(value);
+
+        g_hash_table_insert(copy->creds, creds->id, creds);
+    }
+    return copy;
 }
 
 void

@@ -24,7 +24,10 @@ typedef struct _Objects Objects;
 
 Objects *objects_new(void);
 
-/* Wipes the secrets. */
+/* Of the same objects, of which nothing is read again; what is added to one is not in the other. */
+Objects *objects_copy(const Objects *objects);
+
+/* Wipes the secrets, where no copy has them. */
 void objects_free(Objects *objects);
 
 /* @text: see strata_policy_add_object(). SPEC, NOT_FOUND, IO. */

@@ -4,6 +4,7 @@
 #include "policy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ struct _StrataPolicy {
     gboolean probe;       /* recognise the format of a backing file that nobody says */
     gboolean force_share;
     gboolean allows_nbd; /* headers may name NBD servers */
+    gboolean confined;   /* the topmost image, too, lies beneath dirs */
 };
 
 struct _PolicyGate {
@@ -40,6 +42,19 @@ strata_policy_new(void)
     policy->dirs = confine_dirs_new();
     policy->objects = objects_new();
     return policy;
+}
+
+StrataPolicy *
+strata_policy_copy(const StrataPolicy *policy)
+{
+    StrataPolicy *copy = g_new(StrataPolicy, 1);
+
+    *copy = *policy;
+    copy->ref_count = 1;
+    copy->dirs = confine_dirs_copy(policy->dirs);
+    copy->backing_format = g_strdup(policy->backing_format);
+    copy->objects = objects_copy(policy->objects);
+    return copy;
 }
 
 StrataPolicy *
@@ -125,6 +140,12 @@ strata_policy_set_probe(StrataPolicy *policy, gboolean probe)
     policy->probe = probe;
 }
 
+void
+strata_policy_set_confined(StrataPolicy *policy, gboolean confined)
+{
+    policy->confined = confined;
+}
+
 gboolean
 strata_policy_add_object(StrataPolicy *policy, const char *text, GError **error)
 {
@@ -184,7 +205,8 @@ describe_type(mode_t mode)
 }
 
 static gboolean
-throw_open_failed(GError **error, StrataNode *node, const char *filename, int saved_errno)
+throw_open_failed(PolicyGate *gate, GError **error, StrataNode *node, const char *filename,
+                  int saved_errno)
 {
     g_autofree char *shown = strata_escape(filename);
 
@@ -194,6 +216,11 @@ throw_open_failed(GError **error, StrataNode *node, const char *filename, int sa
             "an image header names '%s', which does not lie beneath the directory "
             "of the topmost image; \"--allow DIR\" (nbdkit: allow=DIR) allows another directory",
             shown);
+    }
+    if (saved_errno == EXDEV && gate->policy->confined) {
+        return strata_throw(error, node, STRATA_ERROR_POLICY,
+                            "'%s' does not lie beneath the directories in which images may be",
+                            shown);
     }
     if (saved_errno == ENOSYS) {
         return strata_throw(error, node, STRATA_ERROR_UNSUPPORTED,
@@ -212,6 +239,32 @@ throw_open_failed(GError **error, StrataNode *node, const char *filename, int sa
                             shown);
     }
     return strata_throw_errno(error, node, saved_errno, "cannot open it");
+}
+
+/* Leaves errno as it is. */
+static gboolean
+is_allowed_by_mode(int path_fd)
+{
+    int saved_errno = errno;
+    gboolean is_allowed = faccessat(path_fd, "", R_OK, AT_EACCESS | AT_EMPTY_PATH) == 0;
+
+    errno = saved_errno;
+    return is_allowed;
+}
+
+/* That the permissions allow it and the kernel does not is what rules look like that the process
+ * has put itself under, as strata-nbd does. */
+static void
+throw_sandboxed(GError **error, StrataNode *node, const char *filename)
+{
+    g_autofree char *shown = strata_escape(filename);
+
+    strata_throw(error, node, STRATA_ERROR_POLICY,
+                 "cannot open '%s': its permissions allow it, and the sandbox of this process does "
+                 "not; strata-nbd may read what it knew of when it was started: start it anew, "
+                 "where need be after naming the directory, by \"--allow DIR\" or in the "
+                 "configuration by \"allow = DIR\" in [DEFAULT]; \"--sandbox=off\" does without",
+                 shown);
 }
 
 static gboolean
@@ -235,6 +288,8 @@ find_file(PolicyGate *gate, StrataSpec *spec, const char *filename)
 {
     if (spec_is_from_header(spec))
         return confine_find(gate->own_dirs, gate->policy->dirs, filename);
+    if (gate->policy->confined)
+        return confine_find(gate->own_dirs, gate->policy->dirs, filename);
     if (gate->own_dirs->len == 0 && g_strcmp0(filename, gate->top_filename) == 0)
         return confine_find_top(gate->own_dirs, filename);
     return confine_find_anywhere(filename);
@@ -254,13 +309,15 @@ policy_gate_open_file(PolicyGate *gate, StrataNode *node, struct stat *out_stat,
     }
     path_fd = find_file(gate, node->spec, filename);
     if (path_fd < 0) {
-        throw_open_failed(error, node, filename, errno);
+        throw_open_failed(gate, error, node, filename, errno);
         return -1;
     }
     if (check_type(node, filename, path_fd, out_stat, error)) {
         fd = confine_reopen(path_fd);
-        if (fd < 0)
-            throw_open_failed(error, node, filename, errno);
+        if (fd < 0 && errno == EACCES && is_allowed_by_mode(path_fd))
+            throw_sandboxed(error, node, filename);
+        else if (fd < 0)
+            throw_open_failed(gate, error, node, filename, errno);
     }
     close(path_fd);
     return fd;

@@ -144,7 +144,7 @@ drop_what_users_say(StrataSpec *spec)
         g_hash_table_remove(spec->options, keys[i]);
 }
 
-/* Takes the file name of a header's leaf relative to the directory of the file that holds it. */
+/* Takes the file name of a leaf relative to the directory of the file that names it. */
 static gboolean
 settle_filename(StrataSpec *spec, const char *directory, GError **error)
 {
@@ -161,6 +161,38 @@ settle_filename(StrataSpec *spec, const char *directory, GError **error)
     g_free(value->text);
     value->text = path;
     return TRUE;
+}
+
+StrataSpec *
+strata_spec_parse_in(const char *text, StrataSpecSyntax syntax, const char *format,
+                     const char *directory, GError **error)
+{
+    g_autoptr(StrataSpec) root = strata_spec_parse(text, syntax, format, error);
+    g_autoptr(GArray) places = NULL;
+
+    if (!root)
+        return NULL;
+    places = spec_list_places(root);
+    for (guint i = 0; i < places->len; i++)
+        if (!settle_filename(g_array_index(places, SpecPlace, i).spec, directory, error))
+            return NULL;
+    return g_steal_pointer(&root);
+}
+
+char **
+strata_spec_list_filenames(StrataSpec *spec)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autoptr(GArray) places = spec_list_places(spec);
+
+    for (guint i = 0; i < places->len; i++) {
+        const char *name = spec_get_text(g_array_index(places, SpecPlace, i).spec, "filename");
+
+        if (name)
+            g_ptr_array_add(names, g_strdup(name));
+    }
+    g_ptr_array_add(names, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
 }
 
 /* A driver that is not ours, known to QEMU or not, is what a header may not reach. (Of ours,

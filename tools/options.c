@@ -94,26 +94,14 @@ options_parse(Options *options, char **words, const Usage *usage, const GOptionE
            options_check(options, usage, error);
 }
 
-typedef gboolean (*OptionsSetter)(StrataPolicy *policy, const char *value, GError **error);
-
-/* @values: (nullable) */
-static gboolean
-options_set_each(StrataPolicy *policy, char **values, OptionsSetter set, GError **error)
-{
-    for (; values != NULL && *values != NULL; values++)
-        if (!set(policy, *values, error))
-            return FALSE;
-    return TRUE;
-}
-
 static StrataPolicy *
 options_make_policy(const Options *options, GError **error)
 {
     g_autoptr(StrataPolicy) policy = strata_policy_new();
 
-    if (!options_set_each(policy, options->allow_dirs, strata_policy_allow_dir, error) ||
-        !options_set_each(policy, options->allow_protocols, strata_policy_allow_protocols, error) ||
-        !options_set_each(policy, options->objects, strata_policy_add_object, error) ||
+    if (!strata_policy_apply_all(policy, "allow", options->allow_dirs, error) ||
+        !strata_policy_apply_all(policy, "allow-protocols", options->allow_protocols, error) ||
+        !strata_policy_apply_all(policy, "object", options->objects, error) ||
         !strata_policy_set_backing_format(policy, options->backing_format, error))
         return NULL;
     strata_policy_set_probe(policy, options->probe);

@@ -71,6 +71,18 @@ void strata_graph_unref(StrataGraph *graph);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StrataGraph, strata_graph_unref)
 
 /**
+ * strata_graph_is_current:
+ * @graph: a graph
+ *
+ * Looks at the names of the host files again, and at the headers of files that were written to.
+ * Blocks on disk. Thread-safe.
+ *
+ * Returns: whether to open the graph again would lead to the same files, of the same size, with
+ *   headers that say the same. It does not tell whether their content has changed.
+ */
+gboolean strata_graph_is_current(StrataGraph *graph);
+
+/**
  * strata_graph_get_top:
  * Returns: (transfer none): the topmost node
  */

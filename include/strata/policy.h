@@ -28,6 +28,16 @@ typedef struct _StrataPolicy StrataPolicy;
 StrataPolicy *strata_policy_new(void);
 
 /**
+ * strata_policy_copy:
+ * @policy: a policy
+ *
+ * What was opened and read for @policy (directories, secrets) is not opened or read again.
+ *
+ * Returns: (transfer full): a policy that says the same, and can be added to
+ */
+StrataPolicy *strata_policy_copy(const StrataPolicy *policy);
+
+/**
  * strata_policy_allow_dir:
  * @policy: a policy
  * @dir: a directory; names from headers may also lead beneath it
@@ -80,6 +90,15 @@ void strata_policy_set_probe(StrataPolicy *policy, gboolean probe);
 void strata_policy_set_force_share(StrataPolicy *policy, gboolean force_share);
 
 /**
+ * strata_policy_set_confined:
+ * @policy: a policy
+ * @confined: whether every file of a graph lies beneath the directories of
+ *   strata_policy_allow_dir(), those that the spec names as well as those that headers name. For a
+ *   spec whose file names come from somebody who is not trusted to name any file of this machine.
+ */
+void strata_policy_set_confined(StrataPolicy *policy, gboolean confined);
+
+/**
  * strata_policy_add_object:
  * @policy: a policy
  * @text: in the words of QEMU's "--object": "secret,id=ID,file=PATH[,format=raw|base64]" or
@@ -89,12 +108,48 @@ void strata_policy_set_force_share(StrataPolicy *policy, gboolean force_share);
  *   %STRATA_ERROR_NOT_FOUND or %STRATA_ERROR_IO for a file that cannot be read
  *
  * Lends what specs name by its ID ("encrypt.key-secret", "key-secret", "tls-creds"). A secret is
- * read at once, and wiped when the policy is freed; the key itself on the command line
- * ("data=...") is refused, because every user of the machine could see it.
+ * read at once, and wiped when the policy and its copies are freed; the descriptor of "fd" is then
+ * closed, unless it is one of the standard ones. The key itself on the command line ("data=...") is
+ * refused, because every user of the machine could see it.
  *
  * Returns: whether it was added
  */
 gboolean strata_policy_add_object(StrataPolicy *policy, const char *text, GError **error);
+
+/**
+ * strata_policy_knows:
+ * @word: a word
+ *
+ * Returns: whether strata_policy_apply() takes @word: "allow", "allow-protocols", "backing-format",
+ *   "force-share", "object" or "probe"
+ */
+gboolean strata_policy_knows(const char *word);
+
+/**
+ * strata_policy_apply:
+ * @policy: a policy
+ * @word: the name of an option, as strata_policy_knows() tells them
+ * @value: what was given with it; "on" or "off" for "force-share" and "probe"
+ * @error: that of the function that the option stands for; %STRATA_ERROR_SPEC for an unknown @word
+ *
+ * One way to fill in a policy for all command lines and files in which options are words.
+ *
+ * Returns: whether @value was taken
+ */
+gboolean strata_policy_apply(StrataPolicy *policy, const char *word, const char *value,
+                             GError **error);
+
+/**
+ * strata_policy_apply_all:
+ * @policy: a policy
+ * @word: the name of an option
+ * @values: (nullable) (array zero-terminated=1): what was given with it each time; %NULL: never
+ * @error: as strata_policy_apply()
+ *
+ * Returns: whether all @values were taken
+ */
+gboolean strata_policy_apply_all(StrataPolicy *policy, const char *word, char **values,
+                                 GError **error);
 
 /** strata_policy_ref: Thread-safe. Returns: (transfer full): @policy */
 StrataPolicy *strata_policy_ref(StrataPolicy *policy);

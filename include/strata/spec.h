@@ -43,6 +43,30 @@ StrataSpec *strata_spec_parse(const char *text, StrataSpecSyntax syntax, const c
                               GError **error);
 
 /**
+ * strata_spec_parse_in:
+ * @text: what stands in a file
+ * @syntax: how to read it
+ * @format: (nullable): as for strata_spec_parse()
+ * @directory: what relative names of files begin at, in place of the current directory
+ * @error: %STRATA_ERROR_SPEC
+ *
+ * Opens nothing and looks at no file. Thread-safe.
+ *
+ * Returns: (transfer full): the spec, or %NULL with @error set
+ */
+StrataSpec *strata_spec_parse_in(const char *text, StrataSpecSyntax syntax, const char *format,
+                                 const char *directory, GError **error);
+
+/**
+ * strata_spec_list_filenames:
+ * @spec: a spec
+ *
+ * Returns: (transfer full): the host files that @spec names itself; what headers name besides is
+ *   not known before they are read. Free with g_strfreev().
+ */
+char **strata_spec_list_filenames(StrataSpec *spec);
+
+/**
  * strata_spec_to_json:
  * @spec: a spec
  *

@@ -130,6 +130,30 @@ test_descriptor(void)
     g_assert_error(error, STRATA_ERROR, STRATA_ERROR_IO);
 }
 
+/* It reads nothing again: what a descriptor had is gone, and the file may be. */
+static void
+test_copy(void)
+{
+    g_autoptr(TempDir) dir = temp_dir_new();
+    g_autoptr(GError) error = NULL;
+    const char *key = put_file(dir, "key", "letmein", -1);
+    Objects *objects = objects_new();
+    g_autoptr(Objects) copy = NULL;
+
+    put_file(dir, "keys.psk", "", -1);
+    g_assert_true(add(objects, &error, "secret,id=a,file=%s", key));
+    g_assert_true(add(objects, &error, "tls-creds-psk,id=b,dir=%s,username=me", dir->path));
+    g_unlink(key);
+    copy = objects_copy(objects);
+    g_assert_true(add(objects, &error, "secret,id=later,file=/dev/null"));
+    objects_free(objects);
+    assert_secret(copy, "a", "letmein", 7);
+    g_assert_cmpstr(objects_get_tls_creds(copy, "b")->dir, ==, dir->path);
+    g_assert_cmpstr(objects_get_tls_creds(copy, "b")->username, ==, "me");
+    g_assert_null(objects_get_secret(copy, "later"));
+    g_assert_false(add(copy, &error, "secret,id=b,file=/dev/null"));
+}
+
 static void
 test_creds(void)
 {
@@ -227,6 +251,7 @@ main(int argc, char **argv)
     g_test_add_func("/objects/long-secret", test_long_secret);
     g_test_add_func("/objects/base64", test_base64);
     g_test_add_func("/objects/descriptor", test_descriptor);
+    g_test_add_func("/objects/copy", test_copy);
     g_test_add_func("/objects/creds", test_creds);
     g_test_add_func("/objects/refusals", test_refusals);
     return g_test_run();

@@ -224,6 +224,74 @@ test_settings(Fixture *f, gconstpointer data)
 
 /* ".." after a link leads where the link leads, as in the kernel, and not where the text says. */
 static void
+open_confined(Fixture *f, const char *name, GError **error)
+{
+    g_autoptr(StrataSpec) spec =
+        strata_spec_parse(temp_dir_path(f->dir, name), STRATA_SPEC_FILENAME, "raw", NULL);
+    g_autoptr(StrataGraph) graph = strata_graph_open(spec, f->policy, error);
+}
+
+/* The name of the topmost image is somebody else's, too. */
+static void
+test_confined(Fixture *f, gconstpointer data)
+{
+    g_autofree char *dir = g_build_filename(f->dir->path, "top", NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(symlink("../other/base", temp_dir_path(f->dir, "top/out")), ==, 0);
+    g_assert_cmpint(symlink("sub", temp_dir_path(f->dir, "top/in")), ==, 0);
+    strata_policy_set_confined(f->policy, TRUE);
+    g_assert_true(strata_policy_allow_dir(f->policy, dir, NULL));
+    open_confined(f, "top/base", &error);
+    g_assert_no_error(error);
+    open_confined(f, "top/in/base", &error);
+    g_assert_no_error(error);
+    open_confined(f, "other/base", &error);
+    g_assert_error(error, STRATA_ERROR, STRATA_ERROR_POLICY);
+    g_clear_error(&error);
+    open_confined(f, "top/out", &error);
+    g_assert_error(error, STRATA_ERROR, STRATA_ERROR_POLICY);
+    g_assert_nonnull(strstr(error->message, "directories in which images may be"));
+}
+
+/* The same by the names of options. */
+static void
+test_words(Fixture *f, gconstpointer data)
+{
+    char *dirs[] = { (char *)"/", (char *)"/nowhere-at-all", NULL };
+    const struct {
+        const char *word, *value;
+        int code; /* -1: taken */
+    } words[] = {
+        { "probe", "on", -1 },
+        { "probe", "OFF", -1 },
+        { "force-share", "1", -1 },
+        { "force-share", "perhaps", STRATA_ERROR_SPEC },
+        { "probe", "", STRATA_ERROR_SPEC },
+        { "allow", "/", -1 },
+        { "allow", "/nowhere-at-all", STRATA_ERROR_NOT_FOUND },
+        { "allow-protocols", "nbd", -1 },
+        { "allow-protocols", "http", STRATA_ERROR_SPEC },
+        { "backing-format", "raw", -1 },
+        { "backing-format", "file", STRATA_ERROR_SPEC },
+        { "object", "what", STRATA_ERROR_SPEC },
+        { "format", "raw", STRATA_ERROR_SPEC },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_autoptr(GError) error = NULL;
+        gboolean taken = strata_policy_apply(f->policy, words[i].word, words[i].value, &error);
+
+        g_assert_cmpint(taken, ==, words[i].code < 0);
+        g_assert_cmpint(error ? error->code : -1, ==, words[i].code);
+        g_assert_cmpint(strata_policy_knows(words[i].word), ==,
+                        !g_str_equal(words[i].word, "format"));
+    }
+    g_assert_true(strata_policy_apply_all(f->policy, "allow", NULL, NULL));
+    g_assert_false(strata_policy_apply_all(f->policy, "allow", dirs, NULL));
+}
+
+static void
 test_dot_dot(Fixture *f, gconstpointer data)
 {
     g_assert_cmpint(symlink("../other", temp_dir_path(f->dir, "top/out")), ==, 0);
@@ -580,6 +648,8 @@ main(int argc, char **argv)
     ADD("json", test_json);
     ADD("formats", test_formats);
     ADD("settings", test_settings);
+    ADD("confined", test_confined);
+    ADD("words", test_words);
     ADD("dot-dot", test_dot_dot);
     ADD("allowed-dir-spellings", test_allowed_dir_spellings);
     ADD("allowed-root", test_allowed_root);
