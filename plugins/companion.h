@@ -8,7 +8,7 @@
 
 /* There is one companion, as there is one plugin in a process. The calls in their order: */
 
-/* Reads "unix:PATH" or "tcp:HOST:PORT"; opens nothing. PATH may be relative to the directory in
+/* Reads what strata_address_parse() does; opens nothing. A path may be relative to the directory in
  * which nbdkit was started. Without an address the calls below do nothing. */
 gboolean companion_set_address(const char *address, GError **error);
 

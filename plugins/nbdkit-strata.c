@@ -93,36 +93,6 @@ static const struct {
     { "snapshot", &config.snapshot },
 };
 
-/* Words that the policy reads; given again, they add to it or replace. */
-static const struct {
-    const char *key;
-    gboolean (*set)(StrataPolicy *policy, const char *value, GError **error);
-} policies[] = {
-    { "allow", strata_policy_allow_dir },
-    { "allow-protocols", strata_policy_allow_protocols },
-    { "backing-format", strata_policy_set_backing_format },
-    { "object", strata_policy_add_object },
-};
-
-static const struct {
-    const char *key;
-    void (*set)(StrataPolicy *policy, gboolean value);
-} switches[] = {
-    { "force-share", strata_policy_set_force_share },
-    { "probe", strata_policy_set_probe },
-};
-
-static int
-set_switch(gsize i, const char *value)
-{
-    int on = nbdkit_parse_bool(value);
-
-    if (on < 0)
-        return -1;
-    switches[i].set(config.policy, on);
-    return 0;
-}
-
 static int
 plugin_config(const char *key, const char *value)
 {
@@ -131,12 +101,8 @@ plugin_config(const char *key, const char *value)
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
         if (strcmp(key, texts[i].key) == 0)
             return set_once(texts[i].setting, key, value);
-    for (gsize i = 0; i < G_N_ELEMENTS(policies); i++)
-        if (strcmp(key, policies[i].key) == 0)
-            return policies[i].set(config.policy, value, &error) ? 0 : report(error);
-    for (gsize i = 0; i < G_N_ELEMENTS(switches); i++)
-        if (strcmp(key, switches[i].key) == 0)
-            return set_switch(i, value);
+    if (strata_policy_knows(key)) /* given again, it adds to what was said or replaces it */
+        return strata_policy_apply(config.policy, key, value, &error) ? 0 : report(error);
     if (strcmp(key, "contexts") == 0)
         return companion_set_address(value, &error) ? 0 : report(error);
     return refuse_key(key);
@@ -157,7 +123,7 @@ plugin_config_complete(void)
     "[file=]IMAGE           (or spec=) The topmost image.\n"                              \
     "spec=SPEC              (or file=) A graph of images: json:{\"driver\":...} or\n"     \
     "                       driver=...,file.driver=... as in qemu-img --image-opts.\n"    \
-    "format=FORMAT          Format of the topmost image: qcow2 or raw.\n"                 \
+    "format=FORMAT          Format of the topmost image: luks, qcow2 or raw.\n"           \
     "backing-format=FORMAT  For backing files whose overlay names no format.\n"           \
     "probe=BOOL             Recognise the format of such backing files: only for\n"       \
     "                       images that you trust.\n"                                     \
@@ -168,7 +134,8 @@ plugin_config_complete(void)
     "snapshot=NAME          The topmost image as it was at this internal snapshot.\n"     \
     "force-share=BOOL       Open images that somebody writes to, too.\n"                  \
     "contexts=ADDRESS       Also serve all metadata contexts, such as\n"                  \
-    "                       qemu:allocation-depth, at unix:PATH or tcp:HOST:PORT.\n"      \
+    "                       qemu:allocation-depth, at unix:PATH, tcp:[HOST:]PORT or\n"    \
+    "                       vsock:[CID:]PORT.\n"                                          \
     "description=TEXT       Description of the default export."
 
 static void
@@ -176,7 +143,9 @@ plugin_dump(void)
 {
     printf("strata_version=%s\n", STRATA_VERSION);
     printf("strata_exports=@NODE only@NODE above@NODE\n");
-    printf("strata_contexts=unix tcp\n");
+    printf("strata_contexts=unix tcp vsock\n");
+    printf("strata_formats=luks qcow2 raw\n");
+    printf("strata_protocols=file nbd\n");
 }
 
 /* The syntaxes are told apart by the word that every JSON spec begins with. */

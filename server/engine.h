@@ -5,6 +5,7 @@
 #define STRATA_ENGINE_H
 
 #include <strata/strata.h>
+#include <sys/types.h>
 
 G_BEGIN_DECLS
 
@@ -18,7 +19,8 @@ G_BEGIN_DECLS
  * client asks for it, and closed when the last has left.
  *
  * Listed are the nodes of the path (strata_node_list_path()) and their snapshots, the first 1024;
- * the others are there when asked for. Filled before the engine starts and not changed afterwards.
+ * the others are there when asked for. With this interface they are filled before the engine starts
+ * and not changed afterwards; strata-nbd puts whole tables in their place (exports.h).
  */
 typedef struct _StrataExports StrataExports;
 
@@ -55,40 +57,137 @@ char *exports_describe_chain(StrataNode *node);
 typedef struct _StrataEngine StrataEngine;
 
 /**
+ * StrataEngineLimits: what clients may cost. 0 is no limit, where nothing else is said.
+ *
+ * @shared: connections at once; the others wait in the listen queue. With 1, clients are told that
+ *   they cannot use several connections.
+ * @max_connections: connections at once; the others are turned away
+ * @max_connections_per_peer: the same, for those of one address (an IPv6 network of 64 bits) or
+ *   virtual machine
+ * @max_connections_per_user: the same, for those of one user through Unix sockets
+ * @handshake_seconds: from being accepted to the transmission phase
+ * @idle_seconds: without a byte in either direction, while no request is being carried out
+ * @max_requests: that one connection has carried out at a time, the others wait; 0 is 1
+ * @max_bytes: of memory for requests and replies in flight on one connection
+ * @stop_seconds: for what is in flight when the engine stops; 0 is no time at all
+ * @are_options: whether the log may call them by the options of strata-nbd
+ */
+typedef struct {
+    guint shared;
+    guint max_connections;
+    guint max_connections_per_peer;
+    guint max_connections_per_user;
+    guint handshake_seconds;
+    guint idle_seconds;
+    guint max_requests;
+    guint64 max_bytes;
+    guint stop_seconds;
+    gboolean are_options;
+} StrataEngineLimits;
+
+/** strata_engine_limits_init: Sets the defaults, which strata-nbd(8) tells. */
+void strata_engine_limits_init(StrataEngineLimits *limits);
+
+/**
  * strata_engine_new:
  * @exports: (transfer full): what to serve
- * @max_clients: how many connections at once, the others wait in the listen queue; 0 for no limit.
- *   With 1, clients are told that they cannot use several connections.
+ * @limits: (nullable): copied; %NULL for the defaults
  */
-StrataEngine *strata_engine_new(StrataExports *exports, guint max_clients);
+StrataEngine *strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits);
+
+/** StrataTls: the server's side of TLS; only strata-nbd knows how to make one. */
+typedef struct _StrataTls StrataTls;
 
 /**
- * strata_engine_listen_unix:
- * @path: of the socket; a socket nobody listens on is replaced, anything else there is an error
- * @error: %STRATA_ERROR_IO
+ * strata_engine_set_tls:
+ * @tls: (nullable): not owned, outlives @engine; %NULL, which is the default: no TLS
  *
- * Binds and listens; a client may connect from now on, and is served once the engine is started.
+ * Before the engine starts.
  */
-gboolean strata_engine_listen_unix(StrataEngine *engine, const char *path, GError **error);
+void strata_engine_set_tls(StrataEngine *engine, StrataTls *tls);
+
+/** StrataAddress: where to listen. */
+typedef struct _StrataAddress StrataAddress;
 
 /**
- * strata_engine_listen_tcp:
- * @host: (nullable): address, which may stand in brackets, or name to bind to; %NULL for every
- *   interface
- * @port: (nullable): service name or number, "0" for any free one; %NULL for 10809
- * @error: %STRATA_ERROR_IO or %STRATA_ERROR_SPEC
+ * strata_address_parse:
+ * @text: unix:PATH, tcp:[HOST:]PORT with an IPv6 address in brackets, or vsock:[CID:]PORT. Without
+ *   a host it is every interface, without a CID any; port 0 is any free one.
+ * @error: %STRATA_ERROR_SPEC
+ *
+ * Reads only: whether one can listen there is not known yet.
  */
-gboolean strata_engine_listen_tcp(StrataEngine *engine, const char *host, const char *port,
-                                  GError **error);
+StrataAddress *strata_address_parse(const char *text, GError **error);
+void strata_address_free(StrataAddress *address);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(StrataAddress, strata_address_free)
+
+/**
+ * StrataSocketRights: who may connect to a Unix socket.
+ *
+ * @mode: permissions, -1: as the umask has it
+ * @group: (gid_t)-1: as the directory has it
+ */
+typedef struct {
+    int mode;
+    gid_t group;
+} StrataSocketRights;
+
+/**
+ * strata_engine_listen:
+ * @rights: (nullable): of a Unix socket; nobody can connect before it has them
+ * @error: %STRATA_ERROR_IO or %STRATA_ERROR_SPEC
+ *
+ * Binds and listens, besides where it listens already; a client may connect from now on, and is
+ * served once the engine is started. A Unix socket that nobody listens on is replaced, anything
+ * else at its path is an error.
+ */
+gboolean strata_engine_listen(StrataEngine *engine, const StrataAddress *address,
+                              const StrataSocketRights *rights, GError **error);
+
+/**
+ * strata_engine_take_listener:
+ * @fd: a stream socket that listens already; taken over on success. Its path, if it has one, is
+ *   not removed at the end.
+ * @error: %STRATA_ERROR_SPEC if it is nothing of the kind
+ */
+gboolean strata_engine_take_listener(StrataEngine *engine, int fd, GError **error);
 
 /**
  * strata_engine_get_uri:
  * @export_name: which export
  *
  * Returns: (transfer full): the NBD URI (doc/uri.md) of that export on the first listener, with
- *   the port that was really bound
+ *   the port that was really bound; if TLS is required, with what libnbd needs for it
  */
 char *strata_engine_get_uri(StrataEngine *engine, const char *export_name);
+
+/**
+ * strata_engine_list_uris:
+ *
+ * Returns: (transfer full): the URI of @export_name on each listener in order, none of them twice
+ */
+char **strata_engine_list_uris(StrataEngine *engine, const char *export_name);
+
+/**
+ * strata_engine_list_places:
+ *
+ * Returns: (transfer full): the same for people, who are told where a URI stands for every
+ * interface
+ */
+char **strata_engine_list_places(StrataEngine *engine, const char *export_name);
+
+/** strata_engine_is_on_network: whether TCP clients of other machines can come in, too */
+gboolean strata_engine_is_on_network(StrataEngine *engine);
+
+/** strata_engine_has_chosen_port: Returns: whether the system chose the port of any listener. */
+gboolean strata_engine_has_chosen_port(StrataEngine *engine);
+
+/**
+ * strata_engine_get_socket:
+ *
+ * Returns: (nullable) (transfer full): the absolute path of the first listener on a Unix socket
+ */
+char *strata_engine_get_socket(StrataEngine *engine);
 
 /**
  * StrataEngineIdleFunc: called, from a thread of the engine, whenever the last client of those that
@@ -98,19 +197,53 @@ typedef void (*StrataEngineIdleFunc)(gpointer user_data);
 void strata_engine_set_idle_func(StrataEngine *engine, StrataEngineIdleFunc func,
                                  gpointer user_data);
 
+/** StrataCounters: what an engine counts of its clients; strata-nbd's metrics. */
+typedef struct _StrataCounters StrataCounters;
+
+/**
+ * strata_engine_get_counters:
+ *
+ * Returns: (transfer none): those of @engine, as long as it lives
+ */
+StrataCounters *strata_engine_get_counters(StrataEngine *engine);
+
 /** strata_engine_start: begins to accept. */
 gboolean strata_engine_start(StrataEngine *engine, GError **error);
 
 /**
+ * strata_engine_serve:
+ * @fd: a connected stream socket in blocking mode; taken over
+ *
+ * Serves one client, without accepting any. The idle function is called when it has left, in
+ * whatever phase.
+ */
+gboolean strata_engine_serve(StrataEngine *engine, int fd, GError **error);
+
+/**
+ * strata_engine_is_alive:
+ *
+ * Returns: whether the accepting thread has gone round since this was last asked, which makes it go
+ *   round once more. To be asked by one thread, at least some milliseconds apart.
+ */
+gboolean strata_engine_is_alive(StrataEngine *engine);
+
+/**
  * strata_engine_stop:
  *
- * Stops accepting, removes Unix sockets, lets what is in flight finish for five seconds, then
- * closes every connection and gives its threads two more to end. May be called more than once.
+ * Stops accepting, removes Unix sockets, refuses what clients ask for from now on (NBD_ESHUTDOWN)
+ * and lets what is in flight finish for .stop_seconds; then closes every connection and gives its
+ * threads two seconds more to end. May be called more than once.
  *
  * Returns: whether every thread has ended. One has not when it waits for storage that does not
  *   answer, such as a remote server that is gone: it ends when that does, or with the process.
  */
 gboolean strata_engine_stop(StrataEngine *engine);
+
+/**
+ * strata_engine_hurry: Ends the time that strata_engine_stop() gives, in another thread: every
+ * connection is closed now. Another call ends the two seconds as well.
+ */
+void strata_engine_hurry(StrataEngine *engine);
 
 /** strata_engine_free: stops, waits for every thread however long it takes, and frees. */
 void strata_engine_free(StrataEngine *engine);

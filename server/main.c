@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * main.c - strata-nbd: start, stop, exit status. */
+#include "confinement.h"
+#include "descriptors.h"
 #include "engine.h"
-#include "image.h"
+#include "entrances.h"
+#include "notify.h"
+#include "observe/log-writer.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
 #include "options.h"
 #include "pid-file.h"
 #include "run.h"
+#include "sandbox/refused-call.h"
+#include "served.h"
+#include "stop.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -21,39 +30,21 @@
 
 typedef struct {
     const Options *options;
+    pid_t parent; /* who that was when the program began */
+    Served *served;
+    StrataTls *tls;
     StrataEngine *engine;
-    GMainLoop *loop;
+    Metrics *metrics;
     struct rlimit descriptors; /* RLIMIT_NOFILE as it was */
     PidFile pid_file;
-    char *directory; /* of the private socket, or NULL */
-    char *socket;    /* that is listened on, or NULL */
-    GPid child;      /* of --run; 0: none, or it has ended */
-    int status;      /* to exit with */
-    gboolean stuck;  /* threads of the engine are left */
+    Entrances entrances;
+    Confinement confinement;
+    GPid child; /* of --run; 0: none, or it has ended */
+    int status; /* to exit with */
+    gint ended; /* atomic: the main loop is to end */
+    gboolean stopping;
+    gboolean stuck; /* threads of the engine are left */
 } Server;
-
-/* Messages are escaped where they are made, for who makes one knows what in it is not trusted. This
- * is for what libraries say. */
-static char *
-without_control_characters(const char *message)
-{
-    char *line = g_strdup(message);
-
-    for (char *c = line; *c != '\0'; c++)
-        if (g_ascii_iscntrl(*c))
-            *c = '?';
-    return line;
-}
-
-static void
-write_log(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer user_data)
-{
-    const Options *options = user_data;
-    g_autofree char *line = without_control_characters(message);
-
-    if (!(level & (G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG)) || options->verbose)
-        fprintf(stderr, "strata-nbd: %s\n", line);
-}
 
 static gboolean
 throw_errno(GError **error, const char *what)
@@ -74,16 +65,29 @@ raise_descriptor_limit(void)
     return limit;
 }
 
-/* @parent: who that was when the program began. It may have gone before the kernel was told. */
+/* The parent may have gone before the kernel was told. To be called anew when the user or the group
+ * has changed: the kernel forgets it then (PR_SET_PDEATHSIG in prctl(2)). */
 static gboolean
-exit_with_parent(pid_t parent, GError **error)
+exit_with_parent(const Server *server, GError **error)
 {
+    if (!server->options->exit_with_parent)
+        return TRUE;
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
         return throw_errno(error, "--exit-with-parent");
-    if (getppid() == parent)
+    if (getppid() == server->parent)
         return TRUE;
     g_set_error(error, STRATA_ERROR, STRATA_ERROR_IO, "--exit-with-parent: the parent has exited");
     return FALSE;
+}
+
+/* Any thread, also before the loop runs. */
+static void
+end_loop(gpointer data)
+{
+    Server *server = data;
+
+    g_atomic_int_set(&server->ended, TRUE);
+    g_main_context_wakeup(NULL);
 }
 
 static gboolean
@@ -102,7 +106,7 @@ on_signal(gpointer data)
     Server *server = data;
 
     if (server->child == 0) {
-        g_main_loop_quit(server->loop);
+        end_loop(server);
         return G_SOURCE_CONTINUE;
     }
     kill(server->child, SIGTERM); /* its end ends the loop */
@@ -110,20 +114,43 @@ on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+static void
+tell_reloaded(gpointer data)
+{
+    Server *server = data;
+    g_autofree char *status = NULL;
+
+    if (server->stopping)
+        return;
+    status = entrances_describe(server->engine, server->options);
+    notify_ready(status);
+}
+
 static gboolean
-quit(gpointer data)
+can_reload(const Server *server)
+{
+    return tls_get_mode(server->tls) != TLS_OFF || served_can_reload(server->served);
+}
+
+/* Where there is something to read anew it is, and nothing ends. A server that stops, and which the
+ * main loop goes on for meanwhile, is not to begin anything. */
+static gboolean
+on_hangup(gpointer data)
 {
     Server *server = data;
 
-    g_main_loop_quit(server->loop);
-    return G_SOURCE_REMOVE;
-}
-
-/* In a thread of the engine. As a source, it also counts before the loop runs. */
-static void
-on_idle(gpointer data)
-{
-    g_idle_add(quit, data);
+    if (server->stopping)
+        return G_SOURCE_CONTINUE;
+    if (!can_reload(server))
+        return on_signal(server);
+    notify_reloading();
+    if (tls_get_mode(server->tls) != TLS_OFF)
+        tls_reload_or_keep(server->tls);
+    if (served_can_reload(server->served))
+        served_reload(server->served, tell_reloaded, server);
+    else
+        tell_reloaded(server);
+    return G_SOURCE_CONTINUE;
 }
 
 static void
@@ -134,16 +161,17 @@ on_child_exit(GPid pid, gint wait_status, gpointer data)
     g_spawn_close_pid(pid);
     server->child = 0;
     server->status = run_exit_status(wait_status);
-    g_main_loop_quit(server->loop);
+    end_loop(server);
 }
 
-/* A nohup that the user asked for stays. */
+/* A nohup that the user asked for stays, where a hangup would end the server. */
 static gboolean
-is_ignored(int number)
+heeds_hangup(const Server *server)
 {
     struct sigaction action;
 
-    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+    return can_reload(server) || sigaction(SIGHUP, NULL, &action) < 0 ||
+           action.sa_handler != SIG_IGN;
 }
 
 /* GLib watches SIGTERM but not this one. */
@@ -153,153 +181,137 @@ turn_into_sigterm(int number)
     kill(getpid(), SIGTERM);
 }
 
+/* The last one that came before signals were watched; 0: none. */
+static volatile sig_atomic_t held_signal;
+
 static void
-watch_signals(Server *server)
+hold_signal(int number)
+{
+    held_signal = number;
+}
+
+/* From here on a signal ends the server cleanly. */
+static void
+hold_signals(const Server *server)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGQUIT, turn_into_sigterm);
-    g_unix_signal_add(SIGTERM, on_signal, server);
-    g_unix_signal_add(SIGINT, on_signal, server);
-    if (!is_ignored(SIGHUP))
-        g_unix_signal_add(SIGHUP, on_signal, server);
+    signal(SIGTERM, hold_signal);
+    signal(SIGINT, hold_signal);
+    if (heeds_hangup(server))
+        signal(SIGHUP, hold_signal);
 }
 
-/* An empty image looks like a pid file that is to be written. */
-static gboolean
-check_pid_file_is_no_image(const Options *options, StrataGraph *graph, GError **error)
+/* GLib does it in a thread of its own, which blocks all signals: it is to be one of those that are
+ * confined because who started them was. */
+static void
+watch_signals(Server *server)
 {
-    for (guint i = 0; i < strata_graph_get_n_nodes(graph); i++) {
-        const char *filename = strata_node_get_filename(strata_graph_get_node(graph, i));
-        g_autofree char *shown = NULL;
-
-        if (options->pid_file == NULL || filename == NULL ||
-            !pid_file_is_same(options->pid_file, filename))
-            continue;
-        shown = strata_escape(filename);
-        g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
-                    "--pid-file names '%s', which is served; choose another path", shown);
-        return FALSE;
-    }
-    return TRUE;
+    if (server->child != 0)
+        g_child_watch_add(server->child, on_child_exit, server);
+    g_unix_signal_add(SIGTERM, on_signal, server);
+    g_unix_signal_add(SIGINT, on_signal, server);
+    if (heeds_hangup(server))
+        g_unix_signal_add(SIGHUP, on_hangup, server);
+    if (held_signal != 0)
+        kill(getpid(), held_signal);
 }
 
 static gboolean
 make_engine(Server *server, GError **error)
 {
     const Options *options = server->options;
-    g_autoptr(StrataGraph) graph = image_open(options, error);
-    g_autoptr(StrataExports) exports = NULL;
+    StrataEngineLimits limits;
 
-    if (graph == NULL || !check_pid_file_is_no_image(options, graph, error) ||
-        !pid_file_claim(&server->pid_file, options->pid_file, error))
+    server->served = served_new(options, &server->confinement.needs, error);
+    server->tls = server->served == NULL ? NULL : tls_new(&options->tls, error);
+    if (server->tls == NULL || !pid_file_claim(&server->pid_file, options->pid_file, error))
         return FALSE;
-    exports = strata_exports_new();
-    if (!strata_exports_add(exports, options->export_name, options->description, graph, error)) {
-        options_point_to_help(error);
-        return FALSE;
-    }
-    server->engine = strata_engine_new(g_steal_pointer(&exports), (guint)MAX(options->shared, 0));
-    if (options_exit_when_idle(options))
-        strata_engine_set_idle_func(server->engine, on_idle, server);
+    limits_from_options(&options->limits, options->shared, &limits);
+    server->engine = strata_engine_new(served_take_exports(server->served), &limits);
+    strata_engine_set_tls(server->engine, server->tls);
+    if (options->single || options_exit_when_idle(options))
+        strata_engine_set_idle_func(server->engine, end_loop, server);
     return TRUE;
-}
-
-static gboolean
-listen_tcp(Server *server, GError **error)
-{
-    const Options *options = server->options;
-    GError *local_error = NULL;
-
-    if (strata_engine_listen_tcp(server->engine, options->bind, options->port, &local_error))
-        return TRUE;
-    if (g_error_matches(local_error, STRATA_ERROR, STRATA_ERROR_SPEC))
-        options_point_to_help(&local_error);
-    g_propagate_error(error, local_error);
-    return FALSE;
-}
-
-static gboolean
-start_listening(Server *server, GError **error)
-{
-    const Options *options = server->options;
-
-    if (options->run != NULL && !options->socket && !options->bind && !options->port) {
-        server->directory = run_make_directory(error);
-        if (server->directory == NULL)
-            return FALSE;
-        server->socket = g_build_filename(server->directory, RUN_SOCKET_NAME, NULL);
-    } else {
-        server->socket = g_strdup(options->socket);
-    }
-    if (server->socket != NULL)
-        return strata_engine_listen_unix(server->engine, server->socket, error);
-    return listen_tcp(server, error);
-}
-
-/* The line that scripts read when they let the system choose the port. */
-static void
-tell_address(const Server *server)
-{
-    g_autofree char *uri = strata_engine_get_uri(server->engine, server->options->export_name);
-
-    if (server->options->run != NULL || g_strcmp0(server->options->port, "0") != 0) {
-        g_info("listening on %s", uri);
-        return;
-    }
-    printf("listening on %s\n", uri);
-    fflush(stdout);
 }
 
 static gboolean
 start_command(Server *server, GError **error)
 {
-    g_autofree char *uri = strata_engine_get_uri(server->engine, server->options->export_name);
+    g_autofree char *uri = NULL;
+    g_autofree char *socket = NULL;
     RunSettings settings = {
         .command = server->options->run,
-        .uri = uri,
-        .socket = server->socket,
         .export_name = server->options->export_name,
         .descriptors = server->descriptors,
     };
 
     if (settings.command == NULL)
         return TRUE;
+    settings.uri = uri = strata_engine_get_uri(server->engine, server->options->export_name);
+    settings.socket = socket = strata_engine_get_socket(server->engine);
     server->child = run_start(&settings, error);
-    if (server->child == 0)
-        return FALSE;
-    g_child_watch_add(server->child, on_child_exit, server);
-    return TRUE;
+    return server->child != 0;
+}
+
+static void
+tell_ready(Server *server)
+{
+    g_autofree char *status = entrances_describe(server->engine, server->options);
+
+    entrances_tell(server->engine, server->options);
+    entrances_warn(server->engine, server->options, served_has_access_rules(server->served));
+    notify_ready(status);
+    notify_watch(server->engine);
 }
 
 static gboolean
 serve(Server *server, GError **error)
 {
-    if (!make_engine(server, error))
+    if (!entrances_take(&server->entrances, server->options, error) ||
+        !confinement_prepare(&server->confinement, server->options, error) ||
+        !make_engine(server, error))
         return FALSE;
+    hold_signals(server);
+    /* Clients can connect from here on, and are served when all has gone well. The command of --run
+     * is started before the server gives up what the command may need. */
+    if (!entrances_open(&server->entrances, server->engine, server->options, error) ||
+        !metrics_open(&server->metrics, server->options, error) ||
+        !pid_file_create(&server->pid_file, error) ||
+        !confinement_drop_privileges(&server->confinement, server->entrances.directory, error) ||
+        !exit_with_parent(server, error) || !start_command(server, error) ||
+        !confinement_enter(&server->confinement, server->child, error))
+        return FALSE;
+    log_writer_start();
     watch_signals(server);
-    /* Clients can connect from here on, and are served when all has gone well. */
-    if (!start_listening(server, error) || !pid_file_write(&server->pid_file, error) ||
-        !strata_engine_start(server->engine, error))
+    if (!entrances_start(&server->entrances, server->engine, error) ||
+        !metrics_start(server->metrics, strata_engine_get_counters(server->engine), error) ||
+        !pid_file_write(&server->pid_file, error))
         return FALSE;
-    tell_address(server);
-    if (!start_command(server, error))
-        return FALSE;
-    g_main_loop_run(server->loop);
+    tell_ready(server);
+    while (!g_atomic_int_get(&server->ended))
+        g_main_context_iteration(NULL, TRUE);
+    notify_stopping();
+    log_event_with(&(LogFields){ .event = "stopping" }, "stopping");
     return TRUE;
 }
 
 static void
 clean_up(Server *server)
 {
-    server->stuck = server->engine != NULL && !strata_engine_stop(server->engine);
+    server->stopping = TRUE;
+    g_clear_pointer(&server->metrics, metrics_free);
+    server->stuck = server->engine != NULL && !stop_engine(server->engine);
+    server->stuck |= server->served != NULL && !served_stop(server->served);
     if (!server->stuck)
         g_clear_pointer(&server->engine, strata_engine_free);
+    if (!server->stuck)
+        g_clear_pointer(&server->served, served_free);
+    if (!server->stuck)
+        g_clear_pointer(&server->tls, tls_free);
     pid_file_close(&server->pid_file);
-    if (server->directory != NULL)
-        g_rmdir(server->directory);
-    g_clear_pointer(&server->directory, g_free);
-    g_clear_pointer(&server->socket, g_free);
-    g_clear_pointer(&server->loop, g_main_loop_unref);
+    entrances_close(&server->entrances);
+    confinement_clear(&server->confinement);
 }
 
 /* Threads that wait for storage which does not answer cannot be ended but with the process; and
@@ -308,8 +320,9 @@ static void
 end_around_threads(int status, const GError *error)
 {
     if (error != NULL)
-        g_message("%s", error->message);
-    g_message("storage does not answer: ending without its answer");
+        log_notice("stopping", "%s", error->message);
+    log_notice("stopping", "storage does not answer: ending without its answer");
+    log_writer_stop();
     fflush(NULL);
     _exit(status);
 }
@@ -319,13 +332,14 @@ run_server(const Options *options, pid_t parent, GError **error)
 {
     Server server = {
         .options = options,
-        .loop = g_main_loop_new(NULL, FALSE),
+        .parent = parent,
         .status = EXIT_SUCCESS,
+        .entrances = ENTRANCES_INIT,
         .pid_file = { .fd = -1 },
         .descriptors = raise_descriptor_limit(),
     };
 
-    if ((options->exit_with_parent && !exit_with_parent(parent, error)) || !serve(&server, error))
+    if (!exit_with_parent(&server, error) || !serve(&server, error))
         server.status = EXIT_FAILURE;
     clean_up(&server);
     if (server.stuck)
@@ -341,16 +355,22 @@ main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     int status = EXIT_FAILURE;
 
+    descriptors_fill_standard();
     setlocale(LC_ALL, "");
-    g_log_set_default_handler(write_log, &options);
-    if (options_parse(&options, argc, argv, &error)) {
+    limits_bound_process();
+    log_writer_install();
+    if (options_parse(&options, argc, argv, &error) &&
+        log_writer_set(options.log_format, options.verbose, &error)) {
         if (options.version) {
             printf("strata-nbd %s\n", STRATA_VERSION);
             return EXIT_SUCCESS;
         }
+        if (log_writer_is_json())
+            refused_call_tell_in_json();
         status = run_server(&options, parent, &error);
     }
+    log_writer_stop();
     if (error != NULL)
-        fprintf(stderr, "strata-nbd: %s\n", error->message);
+        log_writer_tell_end(error->message);
     return status;
 }

@@ -9,6 +9,7 @@
 #include <strata/strata.h>
 #include <string.h>
 
+#include "entrances.h"
 #include "qemu-options.h"
 
 typedef enum {
@@ -17,6 +18,7 @@ typedef enum {
     KIND_NAME,   /* char *, not empty */
     KIND_NAMES,  /* char **, grows with each use */
     KIND_NUMBER, /* int, from 0 up */
+    KIND_SIZE,   /* gint64, from 0 up */
     KIND_HELP,
 } Kind;
 
@@ -38,12 +40,30 @@ static const Row rows[] = {
       "Listen on this address or name (default: every interface)" },
     { "port", 'p', KIND_NAME, AT(port), "PORT", "a number from 0 to 65535 or the name of a service",
       "Listen on this TCP port; 0 for any free one (default: 10809)" },
+    { "listen", '\0', KIND_NAMES, AT(listen), "ADDRESS", "an address, as in tcp:localhost:10809",
+      "Listen on unix:PATH, tcp:[HOST:]PORT or vsock:[CID:]PORT (may be repeated)" },
+    { "socket-mode", '\0', KIND_NAME, AT(socket_mode), "OCTAL", "permissions in octal",
+      "Give these permissions to Unix sockets (default: as the umask has it)" },
+    { "socket-group", '\0', KIND_NAME, AT(socket_group), "GROUP", "the name or number of a group",
+      "Give Unix sockets to GROUP, whose members may connect" },
+    { "single", '\0', KIND_FLAG, AT(single), NULL, NULL,
+      "Serve one client, on standard input and output" },
+    { "tls", '\0', KIND_NAME, AT(tls.mode), "MODE", "off, on or require",
+      "TLS: off, on (if a client asks) or require (default: on if it has keys)" },
+    { "tls-certificates", '\0', KIND_NAME, AT(tls.certificates), "DIR", "a directory",
+      "The directory of the server's certificate and its key, and of the CA's" },
+    { "tls-psk", '\0', KIND_NAME, AT(tls.psk_file), "FILE", "a file",
+      "The file of pre-shared keys, as psktool makes it" },
+    { "tls-verify-peer", '\0', KIND_FLAG, AT(tls.verify_peer), NULL, NULL,
+      "Turn clients away whose certificate is not of the CA" },
+    { "tls-authz", '\0', KIND_NAMES, AT(tls.authz), "RULE", "a rule, as in dn=CN=alice*",
+      "Let in only clients of a rule: dn=, san= or psk= (may be repeated)" },
     { "export-name", 'x', KIND_TEXT, AT(export_name), "NAME", "a name",
       "Serve the image under this name (default: the empty one)" },
     { "description", 'D', KIND_TEXT, AT(description), "TEXT", "a text",
       "Describe the export so (default: its chain of layers)" },
     { "format", 'f', KIND_NAME, AT(format), "FORMAT", "a format",
-      "The format of IMAGE: raw or qcow2 (default: recognised)" },
+      "The format of IMAGE: luks, qcow2 or raw (default: recognised)" },
     { "image-opts", '\0', KIND_FLAG, AT(image_opts), NULL, NULL,
       "IMAGE is a list of options: driver=...,file.driver=..." },
     { "backing-format", '\0', KIND_NAME, AT(backing_format), "FORMAT", "a format",
@@ -62,6 +82,12 @@ static const Row rows[] = {
       "Serve that internal snapshot of IMAGE: its ID or name" },
     { "bitmap", 'B', KIND_NAMES, AT(bitmaps), "NAME", "the name of a bitmap",
       "Fail unless that bitmap can be offered, as all are (may be repeated)" },
+    { "config", '\0', KIND_NAME, AT(config), "FILE", "a file",
+      "Serve the exports of this configuration, see strata-nbd.conf(5)" },
+    { "directory", '\0', KIND_NAME, AT(directory), "DIR", "a directory",
+      "Serve each image in DIR under the name of its file, on demand" },
+    { "access", '\0', KIND_NAMES, AT(access), "RULE", "an access rule, as in user=NAME",
+      "Show IMAGE and DIR to those clients only (may be repeated)" },
     { "shared", 'e', KIND_NUMBER, AT(shared), "NUM", "a number of clients",
       "At most NUM clients at once, and exit after the last; 0 for any number" },
     { "persistent", 't', KIND_FLAG, AT(persistent), NULL, NULL,
@@ -69,25 +95,53 @@ static const Row rows[] = {
     { "read-only", 'r', KIND_FLAG, AT(read_only), NULL, NULL, "Serve read-only (always so)" },
     { "allocation-depth", 'A', KIND_FLAG, AT(allocation_depth), NULL, NULL,
       "Offer qemu:allocation-depth (always so)" },
+    { "max-connections", '\0', KIND_NUMBER, AT(limits.max_connections), "NUM",
+      "a number of connections",
+      "Turn away those above NUM connections; 0 for no limit (default: 2048)" },
+    { "max-connections-per-peer", '\0', KIND_NUMBER, AT(limits.max_connections_per_peer), "NUM",
+      "a number of connections",
+      "The same for each host or user (default: half as many per host)" },
+    { "handshake-timeout", '\0', KIND_NUMBER, AT(limits.handshake_timeout), "SECONDS",
+      "a number of seconds",
+      "Cut clients that take longer to choose an export; 0 none (default: 30)" },
+    { "idle-timeout", '\0', KIND_NUMBER, AT(limits.idle_timeout), "SECONDS", "a number of seconds",
+      "Cut clients that are silent for longer; 0 for none (default: 0)" },
+    { "max-requests", '\0', KIND_NUMBER, AT(limits.max_requests), "NUM", "a number of requests",
+      "Carry out up to NUM requests of a connection at once (default: 8)" },
+    { "max-bytes", '\0', KIND_SIZE, AT(limits.max_bytes), "SIZE", "a number of bytes, as in 64M",
+      "Memory for the requests of a connection; 0 for no limit (default: 32M)" },
+    { "stop-timeout", '\0', KIND_NUMBER, AT(limits.stop_timeout), "SECONDS", "a number of seconds",
+      "Let requests in flight finish for so long at the end (default: 5)" },
     { "run", '\0', KIND_NAME, AT(run), "CMD", "a command",
       "Serve on a private socket while the shell runs CMD, with $uri set" },
     { "pid-file", '\0', KIND_NAME, AT(pid_file), "PATH", "a path",
       "Write the process ID there once clients can connect" },
     { "exit-with-parent", '\0', KIND_FLAG, AT(exit_with_parent), NULL, NULL,
       "Exit when the process that started this one does" },
+    { "user", '\0', KIND_NAME, AT(user), "NAME", "the name or number of a user",
+      "Become this user as soon as images are open and sockets bound" },
+    { "group", '\0', KIND_NAME, AT(group), "NAME", "the name or number of a group",
+      "Take this group, too (default: that of --user)" },
+    { "sandbox", '\0', KIND_NAME, AT(sandbox), "WORD", "auto, on or off",
+      "Give up all rights that are not needed: auto (default), on or off" },
+    { "log-format", '\0', KIND_NAME, AT(log_format), "FORMAT", "text, json or journal",
+      "Log as text, json or journal (default: journal under systemd, else text)" },
+    { "metrics", '\0', KIND_NAME, AT(metrics), "ADDRESS", "unix:PATH or tcp:[HOST:]PORT",
+      "Tell metrics to Prometheus there: unix:PATH or tcp:[HOST:]PORT" },
     { "verbose", 'v', KIND_FLAG, AT(verbose), NULL, NULL, "Log every connection and option" },
     { "help", 'h', KIND_HELP, 0, NULL, NULL, "Print this help and exit" },
     { "version", 'V', KIND_FLAG, AT(version), NULL, NULL, "Print the version and exit" },
 };
 
 static const char introduction[] =
-    "Usage: strata-nbd [OPTION...] IMAGE\n\n"
+    "Usage: strata-nbd [OPTION...] [IMAGE]\n\n"
     "Serves a graph of disk images over NBD, read-only, and tells clients which layer\n"
     "supplies each range.\n\n";
 
 static const char epilogue[] =
     "\nIMAGE is a file name, \"json:{...}\", or with --image-opts \"driver=...,...\".\n"
-    "Without -k, -b, -p and --run it is served on every interface, TCP port 10809.\n"
+    "Without -k, -b, -p, --listen, --run, --single and sockets of systemd's, it is\n"
+    "served on every interface, TCP port 10809.\n"
     "See strata-nbd(8).\n";
 
 /* What getopt_long() returns for a long option: its place in rows, then in qemu_options. Above
@@ -108,10 +162,8 @@ print_help(void)
     fputs(epilogue, stdout);
 }
 
-static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static gboolean
-fail(GError **error, const char *format, ...)
+gboolean
+options_fail(GError **error, const char *format, ...)
 {
     g_autofree char *message = NULL;
     va_list arguments;
@@ -142,10 +194,19 @@ set_number(int *member, const Row *row, const char *value, GError **error)
     guint64 number;
 
     if (!g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT, &number, NULL))
-        return fail(error, "--%s takes %s from 0 to %d, not '%s'", row->name, row->needs, G_MAXINT,
-                    value);
+        return options_fail(error, "--%s takes %s from 0 to %d, not '%s'", row->name, row->needs,
+                            G_MAXINT, value);
     *member = (int)number;
     return TRUE;
+}
+
+static gboolean
+set_size(gint64 *member, const Row *row, const char *value, GError **error)
+{
+    g_autofree char *escaped = strata_escape(value);
+
+    return limits_parse_size(value, member) ||
+           options_fail(error, "--%s takes %s, not '%s'", row->name, row->needs, escaped);
 }
 
 static void
@@ -172,7 +233,7 @@ apply(Options *options, const Row *row, const char *value, GError **error)
     gpointer member = G_STRUCT_MEMBER_P(options, row->member);
 
     if ((row->kind == KIND_NAME || row->kind == KIND_NAMES) && *value == '\0')
-        return fail(error, "--%s needs %s", row->name, row->needs);
+        return options_fail(error, "--%s needs %s", row->name, row->needs);
     switch (row->kind) {
     case KIND_FLAG:
         *(gboolean *)member = TRUE;
@@ -186,6 +247,8 @@ apply(Options *options, const Row *row, const char *value, GError **error)
         return TRUE;
     case KIND_NUMBER:
         return set_number(member, row, value, error);
+    case KIND_SIZE:
+        return set_size(member, row, value, error);
     case KIND_HELP:
         print_help();
         exit(EXIT_SUCCESS);
@@ -278,13 +341,14 @@ refuse_unknown(const struct option *list, const char *word, GError **error)
     g_autofree char *escaped_letter = strata_escape(letter);
 
     if (row != NULL)
-        return fail(error, "--%s takes no value, but there is one: '%s'", row->name, escaped);
+        return options_fail(error, "--%s takes no value, but there is one: '%s'", row->name,
+                            escaped);
     if (optopt != 0)
-        return fail(error, "there is no option -%s", escaped_letter);
+        return options_fail(error, "there is no option -%s", escaped_letter);
     matches = list_matches(list, word + strlen("--"));
     if (matches != NULL)
-        return fail(error, "'%s' may mean any of %s", escaped, matches);
-    return fail(error, "there is no option %s", escaped);
+        return options_fail(error, "'%s' may mean any of %s", escaped, matches);
+    return options_fail(error, "there is no option %s", escaped);
 }
 
 static gboolean
@@ -294,8 +358,8 @@ refuse_qemu_option(const QemuOption *option, int code, GError **error)
                                   ? g_strdup_printf("-%c (--%s)", option->letter, option->name)
                                   : g_strdup_printf("--%s", option->name);
 
-    return fail(error, "qemu-nbd's option %s is not one of strata-nbd's: %s", letter,
-                option->instead);
+    return options_fail(error, "qemu-nbd's option %s is not one of strata-nbd's: %s", letter,
+                        option->instead);
 }
 
 /* @word: where getopt_long() stood. */
@@ -310,7 +374,7 @@ take_option(Options *options, int code, const struct option *list, const char *w
     if (row == NULL)
         return refuse_unknown(list, word, error);
     if (code == ':')
-        return fail(error, "--%s needs %s", row->name, row->needs);
+        return options_fail(error, "--%s needs %s", row->name, row->needs);
     return apply(options, row, optarg, error);
 }
 
@@ -339,28 +403,123 @@ check_snapshot(Options *options, GError **error)
 }
 
 static gboolean
+check_tls(const Options *options, GError **error)
+{
+    if (tls_settings_check(&options->tls, error))
+        return TRUE;
+    options_point_to_help(error);
+    return FALSE;
+}
+
+typedef struct {
+    GError **error;
+    gboolean failed;
+} LackReport;
+
+static void
+refuse_lack(const char *word, const char *why, gpointer user_data)
+{
+    LackReport *report = user_data;
+    g_autofree char *shown = strata_escape(word);
+
+    if (!report->failed)
+        options_fail(report->error, "--access: the rule '%s' %s", shown, why);
+    report->failed = TRUE;
+}
+
+/* Rules that are no rules are told where they are read to be used. */
+static gboolean
+check_access(const Options *options, GError **error)
+{
+    AccessProofs proofs = tls_settings_get_proofs(&options->tls);
+    g_autoptr(AccessRules) rules = NULL;
+    LackReport report = { .error = error };
+
+    if (options->access == NULL)
+        return TRUE;
+    rules = access_rules_new((const char *const *)options->access, NULL);
+    access_rules_foreach_lack(rules, &proofs, refuse_lack, &report);
+    return !report.failed;
+}
+
+/* An option that says how to open what the command line names, with nothing there to open. */
+static const char *
+find_idle_option(const Options *options, gboolean *out_is_for_directory)
+{
+    const struct {
+        gboolean is_given;
+        gboolean is_for_directory; /* too */
+        const char *name;
+    } given[] = {
+        { options->image_opts, FALSE, "--image-opts" },
+        { options->load_snapshot != NULL, FALSE, "--load-snapshot" },
+        { options->bitmaps != NULL, FALSE, "--bitmap" },
+        { options->description != NULL, FALSE, "--description" },
+        { options->format != NULL, TRUE, "--format" },
+        { options->backing_format != NULL, TRUE, "--backing-format" },
+        { options->allow != NULL, TRUE, "--allow" },
+        { options->allow_protocols != NULL, TRUE, "--allow-protocols" },
+        { options->probe, TRUE, "--probe" },
+        { options->force_share, TRUE, "--force-share" },
+        { options->objects != NULL, TRUE, "--object" },
+        { options->access != NULL, TRUE, "--access" },
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(given); i++)
+        if (given[i].is_given && (options->directory == NULL || !given[i].is_for_directory)) {
+            *out_is_for_directory = given[i].is_for_directory;
+            return given[i].name;
+        }
+    return NULL;
+}
+
+static gboolean
+check_image(const Options *options, GError **error)
+{
+    const char *idle;
+    gboolean is_for_directory = FALSE;
+
+    if (options->image != NULL)
+        return TRUE;
+    if (options->config == NULL && options->directory == NULL)
+        return options_fail(error, "no image was given");
+    idle = find_idle_option(options, &is_for_directory);
+    if (idle == NULL)
+        return TRUE;
+    return options_fail(error, "%s is about %s on the command line, and there is none", idle,
+                        is_for_directory ? "an IMAGE or a --directory" : "an IMAGE");
+}
+
+static gboolean
 check(Options *options, GError **error)
 {
     if (options->version)
         return TRUE;
-    if (options->image == NULL)
-        return fail(error, "no image was given");
+    if (!check_image(options, error))
+        return FALSE;
     if (options->socket != NULL && (options->bind != NULL || options->port != NULL))
-        return fail(error, "--socket does not go with --bind or --port");
+        return options_fail(error, "--socket does not go with --bind or --port");
+    if (options->limits.max_requests == 0 || options->limits.max_requests > LIMITS_MAX_REQUESTS)
+        return options_fail(error, "--max-requests takes a number of requests from 1 to %d, not %d",
+                            LIMITS_MAX_REQUESTS, options->limits.max_requests);
     if (options->image_opts && options->format != NULL)
-        return fail(error, "--format does not go with --image-opts: write driver=FORMAT there");
-    return check_snapshot(options, error);
+        return options_fail(error,
+                            "--format does not go with --image-opts: write driver=FORMAT there");
+    return entrances_check(options, error) && check_snapshot(options, error) &&
+           check_tls(options, error) && check_access(options, error);
 }
 
 gboolean
 options_parse(Options *options, int argc, char **argv, GError **error)
 {
     options->shared = -1;
+    options->limits = LIMIT_OPTIONS_INIT;
     if (!take_options(options, argc, argv, error))
         return FALSE;
     if (argc - optind > 1)
-        return fail(error, "there is one image too many: '%s'; put a command for --run in quotes",
-                    argv[optind + 1]);
+        return options_fail(error,
+                            "there is one image too many: '%s'; put a command for --run in quotes",
+                            argv[optind + 1]);
     options->image = g_strdup(argv[optind]);
     if (options->export_name == NULL)
         options->export_name = g_strdup("");
@@ -385,11 +544,23 @@ options_clear(Options *options)
     g_free(options->load_snapshot);
     snapshot_query_clear(&options->snapshot_query);
     g_strfreev(options->bitmaps);
+    g_free(options->config);
+    g_free(options->directory);
+    g_strfreev(options->access);
     g_free(options->socket);
     g_free(options->bind);
     g_free(options->port);
+    g_strfreev(options->listen);
+    g_free(options->socket_mode);
+    g_free(options->socket_group);
     g_free(options->export_name);
     g_free(options->description);
+    tls_settings_clear(&options->tls);
     g_free(options->run);
     g_free(options->pid_file);
+    g_free(options->log_format);
+    g_free(options->metrics);
+    g_free(options->user);
+    g_free(options->group);
+    g_free(options->sandbox);
 }

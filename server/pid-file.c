@@ -165,6 +165,17 @@ pid_file_claim(PidFile *file, const char *path, GError **error)
 }
 
 gboolean
+pid_file_create(PidFile *file, GError **error)
+{
+    if (file->path == NULL)
+        return TRUE;
+    if (file->fd < 0 && !open_and_lock(file, O_CREAT, error))
+        return FALSE;
+    file->ours = TRUE;
+    return TRUE;
+}
+
+gboolean
 pid_file_write(PidFile *file, GError **error)
 {
     g_autofree char *text = g_strdup_printf("%d\n", (int)getpid());
@@ -173,9 +184,6 @@ pid_file_write(PidFile *file, GError **error)
 
     if (file->path == NULL)
         return TRUE;
-    if (file->fd < 0 && !open_and_lock(file, O_CREAT, error))
-        return FALSE;
-    file->written = TRUE;
     if (ftruncate(file->fd, 0) < 0)
         return refuse_errno(file, error);
     written = pwrite(file->fd, text, (gsize)length, 0);
@@ -197,7 +205,7 @@ void
 pid_file_close(PidFile *file)
 {
     /* Where it cannot be removed, it shall at least name no process any more. */
-    if (file->written && stands_at_path(file) && (is_link(file) || g_unlink(file->path) < 0) &&
+    if (file->ours && stands_at_path(file) && (is_link(file) || g_unlink(file->path) < 0) &&
         ftruncate(file->fd, 0) < 0)
         g_warning("the pid file '%s' cannot be removed: %s", file->path, g_strerror(errno));
     let_go(file);

@@ -8,21 +8,24 @@
 typedef struct {
     const char *path; /* NULL: none is wanted */
     int fd;           /* locked; -1: not there yet */
-    gboolean written;
+    gboolean ours;    /* to be removed at the end */
 } PidFile;
 
 /* Refuses a path that could not be written later on. What stands there is locked; nothing is made,
- * so that the file appears when the server is ready. @path must outlive @file. */
+ * so that nothing is left of a start that fails. @path must outlive @file. */
 gboolean pid_file_claim(PidFile *file, const char *path, GError **error);
 
 /* Whether both paths lead to one file. To be asked of images before the pid file is claimed: its
  * lock would be taken for that of a writer to the image. */
 gboolean pid_file_is_same(const char *path, const char *other);
 
-/* Writes the process ID. */
+/* Makes the file if it is not there, empty: while the process may still do that. */
+gboolean pid_file_create(PidFile *file, GError **error);
+
+/* Writes the process ID into the file that was made: the server is ready. */
 gboolean pid_file_write(PidFile *file, GError **error);
 
-/* Removes what was written, if it still stands there, and unlocks. */
+/* Removes the file that was made, if it still stands there, and unlocks. */
 void pid_file_close(PidFile *file);
 
 #endif

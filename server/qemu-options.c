@@ -5,7 +5,6 @@
 
 #define NO_CACHE  "leave it out, images are read through the host's page cache"
 #define NO_WRITES "leave it out, strata-nbd never writes"
-#define NO_TLS    "it has no TLS, use a Unix socket or a network that you trust"
 #define NO_KERNEL "it serves no kernel device, use nbd-client with its socket"
 
 const QemuOption qemu_options[] = {
@@ -25,9 +24,9 @@ const QemuOption qemu_options[] = {
     { "snapshot", 's',
       "leave it out, strata-nbd never writes; for a writable view use nbdkit's "
       "cow filter with nbdkit-strata-plugin" },
-    { "tls-authz", '\0', NO_TLS },
-    { "tls-creds", '\0', NO_TLS },
-    { "tls-hostname", '\0', NO_TLS },
+    { "tls-creds", '\0',
+      "name its folder with --tls-certificates or the file of keys with --tls-psk" },
+    { "tls-hostname", '\0', "leave it out, it is about the server that qemu-nbd --list asks" },
     { "trace", 'T', "use --verbose" },
 };
 

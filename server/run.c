@@ -56,6 +56,10 @@ run_start(const RunSettings *settings, GError **error)
         settings->socket == NULL ? g_strdup("") : g_canonicalize_filename(settings->socket, NULL);
     GPid pid;
 
+    /* What the service manager wants to be told by this process. */
+    environment = g_environ_unsetenv(environment, "NOTIFY_SOCKET");
+    environment = g_environ_unsetenv(environment, "WATCHDOG_USEC");
+    environment = g_environ_unsetenv(environment, "WATCHDOG_PID");
     environment = g_environ_setenv(environment, "uri", settings->uri, TRUE);
     environment = g_environ_setenv(environment, "nbd", settings->uri, TRUE);
     environment = g_environ_setenv(environment, "unixsocket", socket, TRUE);

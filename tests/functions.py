@@ -126,6 +126,19 @@ class Workspace:
         return socket
 
 
+def copy_for_everybody(work):
+    """A server in a folder that every user may enter, as the build folder may not be: the words of a
+    command to which arguments are added."""
+    folder = work.path("for-everybody")
+    os.chmod(work.dir, os.stat(work.dir).st_mode | 0o011)
+    if not os.path.exists(folder):
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)
+        for path in STRATA_NBD, BUILDDIR + "/lib/libstrata.so.0":
+            os.chmod(shutil.copy(path, folder), 0o755)
+    return ["env", f"LD_LIBRARY_PATH={folder}", f"{folder}/strata-nbd"]
+
+
 def stop(process):
     """SIGTERM and wait; SIGKILL, and a failure, after ten seconds. Returns the exit status."""
     if process.poll() is None:

@@ -54,7 +54,7 @@ def log(process):
     with open(process.log, encoding="utf-8") as file:
         lines = file.read().splitlines()
     for command in ("READ", "BLOCK_STATUS"):
-        wanted = (f"connection 1: NBD_CMD_{command} of 512 bytes at 0x210000: ", "overlay.qcow2")
+        wanted = ("connection 1 from unix uid ", f": NBD_CMD_{command} of 512 bytes at 0x210000: ", "overlay.qcow2")
         check(any(all(part in line for part in wanted) for line in lines), f"log: {lines}")
 
 
@@ -67,6 +67,24 @@ def flood(path, process):
         check(len(file.read().splitlines()) < 200, "a client may flood the log")
 
 
+def hidden_layers(work, image):
+    """Where layers are hidden, the log alone names nodes and files."""
+    config = work.path("exports.conf")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(f"[disk]\nimage = {image}\nformat = qcow2\nlayers = off\n")
+    path, process = work.serve_process("--config", config)
+    client = Client(path)
+    client.use_structured()
+    client.meta(OPT_SET_META, "disk", "base:allocation")
+    client.go("disk")
+    for command in (READ, BLOCK_STATUS):
+        error, message, _ = error_of(client.command(command, GUEST, 512))
+        equal(error, EIO, "a damaged range")
+        check("qcow2" not in message and "overlay" not in message, f"what is told: {message}")
+    client.close()
+    log(process)
+
+
 with Workspace() as work:
     image = make_seed_images(work)
     damage(image)
@@ -75,3 +93,4 @@ with Workspace() as work:
     simple(path)
     log(process)
     flood(path, process)
+    hidden_layers(work, image)

@@ -47,3 +47,19 @@ if [[ -e /proc/net/if_inet6 ]] && grep -q ' lo$' /proc/net/if_inet6; then
 fi
 stop_process "$server_pid"
 [[ ! -e $tmp/pid ]] || fail "the pid file was left behind"
+
+# A warning, once, where everybody on the network is served; and where that is.
+serve_on -p 0
+advice='can be read, unencrypted, by everybody who can connect to this machine by TCP'
+assert_eq 1 "$(grep -c "$advice" "$server_log")" "warnings of $(cat "$server_log")"
+stop_process "$server_pid"
+for words in "-b 127.0.0.1" "--access any"; do
+    # shellcheck disable=SC2086
+    serve_on $words -p 0
+    ! grep "$advice" "$server_log" || fail "it warns of $words"
+    stop_process "$server_pid"
+done
+serve_on -v -p 0
+grep -q 'strata-nbd: listening on nbd://localhost:[0-9]*/ (on every interface)$' "$server_log" ||
+    fail "it does not say that it listens everywhere: $(cat "$server_log")"
+stop_process "$server_pid"

@@ -37,7 +37,7 @@ misused "there is one image too many: 'b'" "$image" b
 misused 'there is no option --bogus' --bogus "$image"
 misused 'there is no option -Z' -k "$sock" -tZ "$image"
 misused 'there is no option -\\xff' -k "$sock" $'-\xff' "$image"
-misused "'--s' may mean any of --socket, --shared, --selinux-label, --snapshot" --s "$image"
+misused "'--s' may mean any of --socket, .*, --shared, .*--selinux-label, --snapshot" --s "$image"
 misused "--persistent takes no value, but there is one: '--pers=yes'" --pers=yes "$image"
 misused '--socket does not go with --bind or --port' -k "$sock" -p 1 "$image"
 for number in -2 -1 2147483648 99999999999999999999 many '' 2x; do

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # nbdkit-contexts-unix.sh - contexts=unix:PATH answers every context, in the foreground and as a
-# daemon with relative names; the socket goes when nbdkit goes.
+# daemon with relative names; the socket goes when nbdkit goes; clients are limited in number.
 source "$(dirname "$0")/../functions.sh"
 require_tool nbdkit nbdinfo nbdsh qemu-img qemu-io
 
@@ -66,6 +66,20 @@ END
 wait_until "nbdkit to end" process_is_gone "$server_pid"
 [[ $((SECONDS - start)) -lt 15 ]] || fail "it took $((SECONDS - start)) seconds to end"
 [[ ! -e $tmp/layers ]] || fail "the socket of contexts= is left behind with a client"
+
+# It leaves descriptors to nbdkit, and speaks of no options that nbdkit does not have.
+start_nbdkit "$tmp/four" "$STRATA_PLUGIN" "$spec" contexts=unix:crowded
+python3 - "$tmp/crowded" <<'END'
+import socket, sys
+crowd = [socket.socket(socket.AF_UNIX) for _ in range(257)]
+for client in crowd:
+    client.settimeout(30)
+    client.connect(sys.argv[1])
+    greeting = client.recv(18)
+    assert (greeting == b"") == (client is crowd[-1]), f"{crowd.index(client)}: {greeting}"
+END
+grep -q 'turned away: there are 256 connections already$' "$server_log" || fail "the log: $(<"$server_log")"
+stop_process "$server_pid" || fail "nbdkit ended with status $?"
 
 # While --run's command runs, both are there.
 nbdkit --unix - "$STRATA_PLUGIN" "$spec" contexts=unix:layers \

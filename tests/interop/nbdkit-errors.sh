@@ -31,7 +31,7 @@ refuse 'nonsense' spec=driver=nonsense,file.filename=overlay.qcow2 contexts=unix
 refuse . 'spec=json:{"driver":' contexts=unix:layers
 refuse . overlay.qcow2 backing-format=nonsense
 refuse missing overlay.qcow2 allow=missing
-refuse 'neither unix:PATH nor tcp:HOST:PORT' overlay.qcow2 contexts=layers
+refuse 'neither unix:PATH nor tcp:\[HOST:\]PORT nor vsock' overlay.qcow2 contexts=layers
 refuse 'needs the path' overlay.qcow2 contexts=unix:
 refuse 'names no port' overlay.qcow2 contexts=tcp:localhost
 for port in 65536 -1 +80 nonsense; do

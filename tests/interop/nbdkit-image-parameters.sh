@@ -29,14 +29,14 @@ refuses 'does not guess.*probe=on' noformat.qcow2
 refuses 'does not guess' noformat.qcow2 probe=off
 serves noformat.qcow2 probe=on
 serves noformat.qcow2 backing-format=raw
-refuses 'bool' noformat.qcow2 probe=perhaps
+refuses 'on or off' noformat.qcow2 probe=perhaps
 
 # force-share=
 start_process qemu-nbd --socket="$tmp/w" --pid-file="$tmp/w.pid" --persistent -f qcow2 overlay.qcow2
 wait_for_pid_file "$tmp/w.pid"
 refuses 'overlay.qcow2.*force-share=on' overlay.qcow2
 serves overlay.qcow2 force-share=on
-refuses 'bool' overlay.qcow2 force-share=perhaps
+refuses 'on or off' overlay.qcow2 force-share=perhaps
 stop_process "$server_pid" || true
 
 # object=

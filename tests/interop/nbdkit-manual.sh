@@ -29,7 +29,8 @@ done
 
 dump=$(nbdkit "$STRATA_PLUGIN" --dump-plugin)
 for line in name=strata max_thread_model=parallel thread_model=parallel magic_config_key=file \
-    'strata_exports=@NODE only@NODE above@NODE' 'strata_contexts=unix tcp' has_extents=1 \
+    'strata_exports=@NODE only@NODE above@NODE' 'strata_contexts=unix tcp vsock' 'strata_formats=luks qcow2 raw' \
+    'strata_protocols=file nbd' has_extents=1 \
     has_cache=1 has_block_size=1 has_list_exports=1; do
     grep -qxF "$line" <<<"$dump" || fail "--dump-plugin does not say $line"
 done

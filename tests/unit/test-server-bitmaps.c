@@ -2,11 +2,11 @@
  * test-server-bitmaps.c - contexts that are bitmaps: which are offered under which name, and their
  * lists of extents. */
 #include "bitmap.h"
-#include "block-status.h"
-#include "contexts.h"
 #include "error.h"
-#include "exports.h"
+#include "exports/exports.h"
 #include "mem-node.h"
+#include "protocol/block-status.h"
+#include "protocol/contexts.h"
 
 #include <string.h>
 
@@ -100,7 +100,7 @@ static ExportView *
 view(Fixture *fixture)
 {
     g_autoptr(GError) error = NULL;
-    ExportView *found = exports_find(fixture->exports, "", &error);
+    ExportView *found = exports_find(fixture->exports, NULL, "", &error);
 
     g_assert_no_error(error);
     return found;
@@ -112,7 +112,7 @@ select_one(const ExportView *from, const char *name)
     g_autoptr(GPtrArray) queries = g_ptr_array_new();
 
     g_ptr_array_add(queries, (gpointer)name);
-    return contexts_select(from, queries);
+    return contexts_select(from, queries, FALSE);
 }
 
 static void
@@ -126,7 +126,7 @@ test_list(Fixture *fixture, gconstpointer data)
     g_autoptr(GPtrArray) list = NULL;
 
     g_ptr_array_add(queries, (gpointer) "qemu:dirty-bitmap:");
-    list = contexts_query(from, queries);
+    list = contexts_query(from, queries, FALSE);
     g_assert_cmpuint(list->len, ==, G_N_ELEMENTS(expected));
     for (guint i = 0; i < list->len; i++)
         g_assert_cmpstr(((Context *)list->pdata[i])->name, ==, expected[i]);
@@ -146,7 +146,7 @@ test_long_list(Fixture *fixture, gconstpointer data)
         add_bitmap(fixture, name, TRUE);
     }
     from = view(fixture);
-    list = contexts_list(from);
+    list = contexts_list(from, FALSE);
     g_assert_cmpuint(list->len, <, 2000);
     g_assert_cmpuint(list->len, >, 1000);
     last = select_one(from, "qemu:dirty-bitmap:number-65534");
@@ -163,7 +163,7 @@ assert_not_offered(const ExportView *from, const char *name, gboolean is_explain
     g_assert_cmpuint(contexts->len, ==, 0);
     g_ptr_array_add(queries, (gpointer) "strata:joint");
     g_ptr_array_add(queries, (gpointer)name);
-    why = contexts_explain_refusal(from, queries);
+    why = contexts_explain_refusal(from, queries, FALSE);
     if (!is_explained) {
         g_assert_null(why);
         return;
@@ -208,21 +208,20 @@ fill(Fixture *fixture, StatusList *list, const char *name, guint limit, guint64 
     g_autoptr(GError) error = NULL;
 
     g_assert_cmpuint(contexts->len, ==, 1);
-    status_list_init(list, contexts->pdata[0], limit);
+    status_list_init(list, contexts->pdata[0], 1, limit);
     fixture->n_told = 0;
     while (offset < SIZE && !list->full && status_list_ask(list, &offset, SIZE, &error) > 0)
         continue;
-    status_list_finish(list);
     return offset;
 }
 
 static void
 assert_extent(const StatusList *list, guint index, guint32 length, guint32 value)
 {
-    NbdExtent extent = g_array_index(list->extents, NbdExtent, index);
+    NbdExtExtent extent = list->extents[index];
 
-    g_assert_cmpuint(GUINT32_FROM_BE(extent.length), ==, length);
-    g_assert_cmpuint(GUINT32_FROM_BE(extent.flags), ==, value);
+    g_assert_cmpuint(extent.length, ==, length);
+    g_assert_cmpuint(extent.flags, ==, value);
 }
 
 static void
@@ -231,12 +230,12 @@ test_extents(Fixture *fixture, gconstpointer data)
     StatusList list;
 
     g_assert_cmpuint(fill(fixture, &list, "qemu:dirty-bitmap:dirty", 10, 100), ==, SIZE);
-    g_assert_cmpuint(list.extents->len, ==, 1);
+    g_assert_cmpuint(list.n_extents, ==, 1);
     assert_extent(&list, 0, SIZE - 100, 1);
     status_list_clear(&list);
 
     g_assert_cmpuint(fill(fixture, &list, "qemu:dirty-bitmap:alternating", SIZE, 100), ==, SIZE);
-    g_assert_cmpuint(list.extents->len, ==, SIZE / BIT);
+    g_assert_cmpuint(list.n_extents, ==, SIZE / BIT);
     assert_extent(&list, 0, BIT - 100, 0);
     assert_extent(&list, 1, BIT, 1);
     assert_extent(&list, SIZE / BIT - 1, BIT, 1);
@@ -250,7 +249,7 @@ test_one_extent_is_cheap(Fixture *fixture, gconstpointer data)
     StatusList list;
 
     fill(fixture, &list, "qemu:dirty-bitmap:alternating", 1, BIT);
-    g_assert_cmpuint(list.extents->len, ==, 1);
+    g_assert_cmpuint(list.n_extents, ==, 1);
     assert_extent(&list, 0, BIT, 1);
     g_assert_cmpuint(fixture->n_told, ==, 2);
     status_list_clear(&list);
@@ -262,12 +261,35 @@ test_damage_ends_a_list(Fixture *fixture, gconstpointer data)
     StatusList list;
 
     g_assert_cmpuint(fill(fixture, &list, "qemu:dirty-bitmap:damaged", 10, 0), ==, DAMAGE);
-    g_assert_cmpuint(list.extents->len, ==, 1);
+    g_assert_cmpuint(list.n_extents, ==, 1);
     assert_extent(&list, 0, DAMAGE, 0);
     status_list_clear(&list);
     g_assert_cmpuint(fill(fixture, &list, "qemu:dirty-bitmap:damaged", 10, DAMAGE), ==, DAMAGE);
-    g_assert_cmpuint(list.extents->len, ==, 0);
+    g_assert_cmpuint(list.n_extents, ==, 0);
     status_list_clear(&list);
+}
+
+/* Where no question about layers may be asked, a name is that of the bitmap. */
+static void
+test_hidden_layers(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(ExportView) from = view(fixture);
+    g_autoptr(GPtrArray) layers = select_one(from, "qemu:dirty-bitmap:above:image");
+    g_autoptr(GPtrArray) bitmap = NULL;
+    g_autoptr(GPtrArray) listed = NULL;
+
+    from->hides_layers = TRUE;
+    bitmap = select_one(from, "qemu:dirty-bitmap:above:image");
+    g_assert_true(context_is_of_runs(layers->pdata[0]));
+    g_assert_cmpuint(bitmap->len, ==, 1);
+    g_assert_false(context_is_of_runs(bitmap->pdata[0]));
+    listed = contexts_list(from, FALSE);
+    for (guint i = 0; i < listed->len; i++) {
+        const Context *context = listed->pdata[i];
+
+        g_assert_true(g_str_equal(context->name, "base:allocation") ||
+                      !context_is_of_runs(context));
+    }
 }
 
 #define ADD(path, test) g_test_add("/bitmaps/" path, Fixture, NULL, set_up, test, tear_down)
@@ -280,6 +302,7 @@ main(int argc, char **argv)
     ADD("long-list", test_long_list);
     ADD("refusals", test_refusals);
     ADD("collision", test_collision);
+    ADD("hidden-layers", test_hidden_layers);
     ADD("extents", test_extents);
     ADD("one-extent-is-cheap", test_one_extent_is_cheap);
     ADD("damage-ends-a-list", test_damage_ends_a_list);

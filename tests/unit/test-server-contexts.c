@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * test-server-contexts.c - context values from runs, names and queries, and lists of extents. */
-#include "block-status.h"
-#include "contexts.h"
-#include "exports.h"
+#include "exports/exports.h"
 #include "mem-node.h"
+#include "protocol/block-status.h"
+#include "protocol/contexts.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -72,7 +72,7 @@ set_up(Fixture *fixture, gconstpointer data)
     g_unlink(base);
     fixture->exports = strata_exports_new();
     g_assert_true(strata_exports_add(fixture->exports, "vm", NULL, fixture->graph, &error));
-    fixture->view = exports_find(fixture->exports, "vm", NULL);
+    fixture->view = exports_find(fixture->exports, NULL, "vm", NULL);
     g_assert_nonnull(fixture->view);
 }
 
@@ -93,7 +93,7 @@ select_one(Fixture *fixture, const char *name)
     GPtrArray *contexts;
 
     g_ptr_array_add(queries, (gpointer)name);
-    contexts = contexts_select(fixture->view, queries);
+    contexts = contexts_select(fixture->view, queries, FALSE);
     g_assert_cmpuint(contexts->len, ==, 1);
     return contexts;
 }
@@ -146,13 +146,13 @@ test_values(Fixture *fixture, gconstpointer data)
 static void
 test_nodes_of_other_views(Fixture *fixture, gconstpointer data)
 {
-    g_autoptr(ExportView) view = exports_find(fixture->exports, "vm@base", NULL);
+    g_autoptr(ExportView) view = exports_find(fixture->exports, NULL, "vm@base", NULL);
     g_autoptr(GPtrArray) queries = g_ptr_array_new();
     g_autoptr(GPtrArray) contexts = NULL;
 
     g_ptr_array_add(queries, (gpointer) "strata:only:overlay");
     g_ptr_array_add(queries, (gpointer) "strata:only:base");
-    contexts = contexts_select(view, queries);
+    contexts = contexts_select(view, queries, FALSE);
     g_assert_cmpuint(contexts->len, ==, 1);
     g_assert_cmpstr(((Context *)g_ptr_array_index(contexts, 0))->name, ==, "strata:only:base");
 }
@@ -164,19 +164,20 @@ test_exports(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) error = NULL;
 
     g_assert_cmpstr(chain, ==, "window (raw window) > overlay (qcow2) > base (qcow2)");
-    g_assert_null(exports_find(fixture->exports, "vm@leaf", NULL));
-    g_assert_null(exports_find(fixture->exports, "vm@", NULL));
-    g_assert_null(exports_find(fixture->exports, "@base", NULL));
+    g_assert_null(exports_find(fixture->exports, NULL, "vm@leaf", NULL));
+    g_assert_null(exports_find(fixture->exports, NULL, "vm@", NULL));
+    g_assert_null(exports_find(fixture->exports, NULL, "@base", NULL));
     g_assert_false(strata_exports_add(fixture->exports, "vm", NULL, fixture->graph, &error));
     g_assert_error(error, STRATA_ERROR, STRATA_ERROR_SPEC);
 }
 
-static void
+static gboolean
 note_export(const char *name, const char *description, gpointer data)
 {
     GString *names = data;
 
     g_string_append_printf(names, "'%s'", name);
+    return TRUE;
 }
 
 /* What a server of a chain of two tells, as driver-nbd.c puts it. */
@@ -223,7 +224,7 @@ value_at(const ExportView *view, const char *name, guint64 offset)
     gsize n;
 
     g_ptr_array_add(queries, (gpointer)name);
-    contexts = contexts_select(view, queries);
+    contexts = contexts_select(view, queries, FALSE);
     g_assert_cmpuint(contexts->len, ==, 1);
     runs = strata_walk_resolve(walk, offset, 1, &n, &error);
     g_assert_no_error(error);
@@ -242,7 +243,7 @@ test_remote_layers(void)
     g_autoptr(GError) error = NULL;
 
     g_assert_true(strata_exports_add(exports, "", NULL, graph, &error));
-    view = exports_find(exports, "", &error);
+    view = exports_find(exports, NULL, "", &error);
     g_assert_no_error(error);
     g_assert_cmpuint(value_at(view, "qemu:allocation-depth", 0), ==, 1);
     g_assert_cmpuint(value_at(view, "qemu:allocation-depth", 1024), ==, 2);
@@ -257,10 +258,10 @@ test_remote_layers(void)
     g_assert_cmphex(value_at(view, "strata:joint", 1024), ==,
                     7 | value_at(view, "strata:layer", 1024) << 8);
 
-    exports_list(exports, note_export, names);
+    exports_list(exports, NULL, note_export, NULL, names);
     g_assert_cmpstr(names->str, ==, "'''@window''@far'");
-    g_assert_null(exports_find(exports, "@far/top", NULL));
-    g_assert_null(exports_find(exports, "@far/base", NULL));
+    g_assert_null(exports_find(exports, NULL, "@far/top", NULL));
+    g_assert_null(exports_find(exports, NULL, "@far/base", NULL));
 }
 
 /* The exact name of an export goes before NAME@NODE. */
@@ -272,7 +273,7 @@ test_exact_name_first(Fixture *fixture, gconstpointer data)
 
     strata_exports_add(fixture->exports, "vm@base", NULL, fixture->graph, &error);
     g_assert_no_error(error);
-    view = exports_find(fixture->exports, "vm@base", NULL);
+    view = exports_find(fixture->exports, NULL, "vm@base", NULL);
     g_assert_true(view->node == fixture->window);
 }
 
@@ -280,10 +281,10 @@ static void
 test_extents(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GPtrArray) contexts = select_one(fixture, "base:allocation");
-    NbdExtent *extents;
+    const NbdExtExtent *extents;
     StatusList list;
 
-    status_list_init(&list, g_ptr_array_index(contexts, 0), 2);
+    status_list_init(&list, g_ptr_array_index(contexts, 0), 1, 2);
     status_list_add(&list, 5, 0);
     status_list_add(&list, 5, 0);
     status_list_add(&list, 7, 3);
@@ -292,12 +293,12 @@ test_extents(Fixture *fixture, gconstpointer data)
     status_list_add(&list, 5, 0);
     g_assert_true(list.full);
     status_list_add(&list, 7, 3); /* must not follow a gap */
-    g_assert_cmpuint(list.extents->len, ==, 2);
-    extents = status_list_finish(&list);
-    g_assert_cmpuint(GUINT32_FROM_BE(extents[0].length), ==, 10);
-    g_assert_cmpuint(GUINT32_FROM_BE(extents[0].flags), ==, 0);
-    g_assert_cmpuint(GUINT32_FROM_BE(extents[1].length), ==, 14);
-    g_assert_cmpuint(GUINT32_FROM_BE(extents[1].flags), ==, 3);
+    g_assert_cmpuint(list.n_extents, ==, 2);
+    extents = list.extents;
+    g_assert_cmpuint(extents[0].length, ==, 10);
+    g_assert_cmpuint(extents[0].flags, ==, 0);
+    g_assert_cmpuint(extents[1].length, ==, 14);
+    g_assert_cmpuint(extents[1].flags, ==, 3);
     status_list_clear(&list);
 }
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * test-server-engine.c - an engine whose storage does not answer goes on serving its other clients,
  * and stops in time all the same. */
-#include "contexts.h"
 #include "engine.h"
+#include "listen/address.h"
 #include "mem-node.h"
-#include "proto.h"
+#include "protocol/contexts.h"
+#include "protocol/proto.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -54,6 +57,7 @@ set_up(Fixture *fixture, gconstpointer data)
     g_autofree guint8 *bytes = g_malloc0(SIZE);
     StrataNode *leaf = mem_leaf_new("leaf", bytes, SIZE);
     g_autoptr(StrataExports) exports = strata_exports_new();
+    g_autoptr(StrataAddress) address = NULL;
     g_autoptr(StrataGraph) graph = NULL;
     g_autoptr(GError) error = NULL;
 
@@ -69,7 +73,8 @@ set_up(Fixture *fixture, gconstpointer data)
     strata_exports_add(exports, "", NULL, graph, &error);
     g_assert_no_error(error);
     fixture->engine = strata_engine_new(g_steal_pointer(&exports), 0);
-    strata_engine_listen_unix(fixture->engine, fixture->path, &error);
+    address = address_new_unix(fixture->path);
+    strata_engine_listen(fixture->engine, address, NULL, &error);
     g_assert_no_error(error);
     strata_engine_start(fixture->engine, &error);
     g_assert_no_error(error);
@@ -208,6 +213,29 @@ test_stop_is_bounded(Fixture *fixture, gconstpointer data)
     close(stuck);
 }
 
+/* A socket that is handed over is closed when the engine cannot start: here for want of an eventfd.
+ */
+static void
+test_serve_takes_over(void)
+{
+    g_autoptr(StrataEngine) engine = NULL;
+    g_autoptr(GError) error = NULL;
+    struct rlimit limit, few;
+    int ends[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), ==, 0);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    few = limit;
+    few.rlim_cur = 3;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+    engine = strata_engine_new(strata_exports_new(), NULL);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    g_assert_false(strata_engine_serve(engine, ends[0], &error));
+    g_assert_error(error, STRATA_ERROR, STRATA_ERROR_IO);
+    g_assert_cmpint(fcntl(ends[0], F_GETFD), ==, -1);
+    close(ends[1]);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -215,5 +243,6 @@ main(int argc, char **argv)
     g_test_add("/engine/others-are-served", Fixture, NULL, set_up, test_others_are_served,
                tear_down);
     g_test_add("/engine/stop-is-bounded", Fixture, NULL, set_up, test_stop_is_bounded, tear_down);
+    g_test_add_func("/engine/serve-takes-over", test_serve_takes_over);
     return g_test_run();
 }

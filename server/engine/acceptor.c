@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * acceptor.c - the thread that accepts clients, and looks after the deadlines of those it has. */
+#include "acceptor.h"
+
+#include "listen/listen.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <strata/strata.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* How long accepting rests after a failure that time may mend, such as no free descriptor. */
+#define REST_USEC (200 * G_TIME_SPAN_MILLISECOND)
+
+/* The first of the thread's descriptors is the wake-up, the others are listeners. */
+struct _Acceptor {
+    AcceptorOwner owner;
+    Log *log;
+    int wake;        /* eventfd; -1: there was none to be had */
+    GThread *thread; /* of who starts and stops; NULL: not running */
+    gint stopping;   /* atomic */
+    gint turns;      /* atomic */
+
+    guint n_listeners; /* constant while the thread runs, as are the two arrays */
+    Door *doors;
+    struct pollfd *entries; /* the thread's alone */
+    gint64 rests_until;     /* the thread's alone */
+    const GPtrArray *listeners;
+};
+
+Acceptor *
+acceptor_new(const AcceptorOwner *owner, Log *log)
+{
+    Acceptor *acceptor = g_new0(Acceptor, 1);
+
+    acceptor->owner = *owner;
+    acceptor->log = log;
+    acceptor->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return acceptor;
+}
+
+void
+acceptor_free(Acceptor *acceptor)
+{
+    acceptor_stop(acceptor);
+    for (guint i = 0; i < acceptor->n_listeners; i++)
+        door_clear(&acceptor->doors[i]);
+    g_free(acceptor->doors);
+    g_free(acceptor->entries);
+    if (acceptor->wake >= 0)
+        close(acceptor->wake);
+    g_free(acceptor);
+}
+
+void
+acceptor_wake(Acceptor *acceptor)
+{
+    guint64 one = 1;
+
+    /* It fails only when the counter is full, and then the thread is awake. */
+    if (write(acceptor->wake, &one, sizeof one) < 0)
+        return;
+}
+
+gint
+acceptor_get_turns(Acceptor *acceptor)
+{
+    return g_atomic_int_get(&acceptor->turns);
+}
+
+static gboolean
+is_stopping(Acceptor *acceptor)
+{
+    return g_atomic_int_get(&acceptor->stopping);
+}
+
+static void
+accept_one(Acceptor *acceptor, guint i)
+{
+    int fd = accept4(acceptor->entries[i + 1].fd, NULL, NULL, SOCK_CLOEXEC);
+    int saved_errno = errno;
+
+    if (fd >= 0) {
+        door_take_token(&acceptor->doors[i]);
+        acceptor->owner.came(fd, &acceptor->doors[i], acceptor->owner.data);
+        return;
+    }
+    /* The client has gone already, or another thing that concerns it alone. */
+    if (saved_errno == EAGAIN || saved_errno == EINTR || saved_errno == ECONNABORTED)
+        return;
+    log_failure(acceptor->log, 0, "cannot accept a client: %s", g_strerror(saved_errno));
+    acceptor->rests_until = g_get_monotonic_time() + REST_USEC;
+}
+
+/* Fills in the listeners that may be accepted from. Returns when the next of those that rest opens;
+ * G_MAXINT64: none rests. */
+static gint64
+choose_listeners(Acceptor *acceptor, gint64 now)
+{
+    gboolean may_accept = acceptor->owner.may_accept(acceptor->owner.data);
+    gint64 next = G_MAXINT64;
+
+    for (guint i = 0; i < acceptor->n_listeners; i++) {
+        const Listener *listener = g_ptr_array_index(acceptor->listeners, i);
+        gint64 opens_at = MAX(door_opens_at(&acceptor->doors[i], now), acceptor->rests_until);
+
+        if (opens_at > now)
+            next = MIN(next, opens_at);
+        acceptor->entries[i + 1] = (struct pollfd){
+            .fd = may_accept && opens_at <= now ? listener->fd : -1, /* -1: is left out */
+            .events = POLLIN,
+        };
+    }
+    return next;
+}
+
+static int
+timeout_ms(gint64 now, gint64 until)
+{
+    if (until == G_MAXINT64)
+        return -1;
+    return (int)CLAMP((until - now) / G_TIME_SPAN_MILLISECOND + 1, 0, G_MAXINT);
+}
+
+/* Sleeps until there is something to do. Returns whether listeners are to be looked at. */
+static gboolean
+wait_for_clients(Acceptor *acceptor)
+{
+    gint64 due = acceptor->owner.look(acceptor->owner.data);
+    gint64 now = g_get_monotonic_time();
+    gint64 until = MIN(choose_listeners(acceptor, now), due);
+    guint64 count;
+
+    acceptor->entries[0] = (struct pollfd){ .fd = acceptor->wake, .events = POLLIN };
+    if (poll(acceptor->entries, acceptor->n_listeners + 1, timeout_ms(now, until)) <= 0)
+        return FALSE;
+    /* Empty is as good. */
+    if (acceptor->entries[0].revents != 0 && read(acceptor->wake, &count, sizeof count) < 0)
+        return FALSE;
+    return TRUE;
+}
+
+static gpointer
+run(gpointer data)
+{
+    Acceptor *acceptor = data;
+
+    while (!is_stopping(acceptor)) {
+        gboolean any = wait_for_clients(acceptor);
+
+        g_atomic_int_inc(&acceptor->turns);
+        for (guint i = 0; any && i < acceptor->n_listeners; i++)
+            if (acceptor->entries[i + 1].revents != 0 && !is_stopping(acceptor) &&
+                acceptor->owner.may_accept(acceptor->owner.data))
+                accept_one(acceptor, i);
+    }
+    return NULL;
+}
+
+gboolean
+acceptor_start(Acceptor *acceptor, const GPtrArray *listeners, GError **error)
+{
+    g_autoptr(GError) local_error = NULL;
+
+    if (acceptor->wake < 0) {
+        g_set_error(error, STRATA_ERROR, STRATA_ERROR_IO,
+                    "cannot start to serve: no eventfd could be had");
+        return FALSE;
+    }
+    acceptor->listeners = listeners;
+    acceptor->n_listeners = listeners->len;
+    acceptor->entries = g_new0(struct pollfd, acceptor->n_listeners + 1);
+    acceptor->doors = g_new0(Door, acceptor->n_listeners);
+    for (guint i = 0; i < acceptor->n_listeners; i++)
+        door_init(&acceptor->doors[i]);
+    acceptor->thread = g_thread_try_new("accept", run, acceptor, &local_error);
+    if (acceptor->thread != NULL)
+        return TRUE;
+    g_set_error(error, STRATA_ERROR, STRATA_ERROR_IO, "cannot start to serve: %s",
+                local_error->message);
+    return FALSE;
+}
+
+void
+acceptor_stop(Acceptor *acceptor)
+{
+    g_atomic_int_set(&acceptor->stopping, TRUE);
+    if (acceptor->thread == NULL)
+        return;
+    acceptor_wake(acceptor);
+    g_thread_join(g_steal_pointer(&acceptor->thread));
+}

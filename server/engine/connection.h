@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * connection.h - one client: its life, threads and locks. */
+#ifndef STRATA_CONNECTION_H
+#define STRATA_CONNECTION_H
+
+#include "account.h"
+#include "connection-log.h"
+#include "observe/counters.h"
+#include "observe/log.h"
+#include "peer.h"
+#include "protocol/option.h"
+#include "stream.h"
+#include "threads.h"
+#include "turnstile.h"
+
+/* Whom a connection tells of its life, and what it shares with the others. All outlive it. */
+typedef struct {
+    StrataExports *exports;
+    const StrataEngineLimits *limits;
+    gboolean alone; /* one connection at a time */
+    ThreadSet *threads;
+    Log *log;
+    StrataTls *tls; /* NULL: none */
+    StrataCounters *counters;
+    Turnstile *turnstile;                                   /* for heavy work */
+    void (*entered)(Connection *connection, gpointer data); /* the transmission phase */
+    void (*left)(Connection *connection, gboolean had_entered, gpointer data); /* then: freed */
+    gpointer data;
+} ConnectionOwner;
+
+/* .lock and .send_lock are never held together. */
+struct _Connection {
+    guint64 number; /* for messages: counted from 1 by the engine */
+    const ConnectionOwner *owner;
+    Peer peer;
+    Stream stream;
+    Negotiation negotiation; /* the first thread's alone until transmission, constant then */
+    Account account;         /* the memory of requests that are carried out */
+    TurnTaker taker;         /* of turns for heavy work */
+    gint n_walks;            /* atomic: walks that its workers have */
+
+    gint stopping;  /* atomic: carry out no more requests, and end long answers early */
+    gint cut;       /* atomic: nobody will read an answer any more */
+    gint refusal;   /* atomic: the RefusedReason that it was cut for */
+    gint n_blocked; /* atomic: requests that wait for the client to read, or for memory */
+
+    GMutex lock;      /* guards the taking of turns: */
+    GCond turn;       /* signalled when reading ends */
+    gboolean reading; /* a worker waits for a request on the socket */
+    gboolean ended;   /* there will be no further request */
+    gboolean entered; /* the transmission phase was reached */
+    guint n_workers;
+    guint n_waiting;   /* workers with nothing to do but wait for their turn */
+    guint n_in_flight; /* requests that are carried out */
+
+    /* Held while a message is sent, since messages must not mix; a slow client keeps only its own
+     * workers waiting. */
+    GMutex send_lock;
+
+    /* Of the engine, which has a lock for it: how the connection came in; NULL: it was handed over.
+     */
+    gpointer door;
+
+    gint64 accepted_at; /* constant; monotonic, in microseconds, as is the next */
+
+    /* Of the thread that looks after deadlines, alone. */
+    gint64 still_since;
+    gint moved_seen; /* stream.moved at the last look */
+
+    ConnectionCounters counters;
+};
+
+/* Takes @fd over, and what @peer holds. */
+Connection *connection_new(const ConnectionOwner *owner, guint64 number, int fd, const Peer *peer);
+void connection_free(Connection *connection);
+
+/* Serves it from threads of its own until the client leaves; then owner->left() is called, and
+ * frees it. Returns FALSE if no thread could be had. */
+gboolean connection_start(Connection *connection, GError **error);
+
+/* Starts a thread of the connection for @func, which is in .n_workers already, or else discounts
+ * it. */
+gboolean connection_start_thread(Connection *connection, ThreadSetFunc func, GError **error);
+
+/* The last thing that a thread of the connection does with it. */
+void connection_leave(Connection *connection);
+
+/* Asks it to end: what is in flight is answered, what the client still asks for is refused
+ * (NBD_ESHUTDOWN), and with the last answer it ends. Any thread. */
+void connection_stop(Connection *connection);
+
+/* Ends it at once, whatever is in flight. Any thread. */
+void connection_cut(Connection *connection);
+
+/* The same, and has it counted as sent away. */
+void connection_refuse(Connection *connection, RefusedReason reason);
+
+gboolean connection_is_stopping(Connection *connection);
+gboolean connection_is_cut(Connection *connection);
+gboolean connection_has_entered(Connection *connection);
+
+/* Whether bytes have come or gone since the last time this was asked, or a request is being carried
+ * out that waits for nothing that the client does. One thread asks. */
+gboolean connection_has_moved(Connection *connection);
+
+/* Whether nobody is there any more to read an answer; then the connection ends. For long work. */
+gboolean connection_is_gone(Connection *connection);
+
+/* stream_receive() and stream_drain(), counted. Whoever has the turn to read. */
+gboolean connection_receive(Connection *connection, gpointer buffer, gsize length);
+gboolean connection_drain(Connection *connection, guint64 length);
+
+/* Sends @pieces as one message; on failure the connection ends. Any thread. */
+gboolean connection_send(Connection *connection, struct iovec *pieces, gsize n_pieces);
+
+/* handshake.c: greets and haggles. Returns whether transmission is entered. */
+gboolean handshake_run(Connection *connection);
+
+/* starttls.c: a TLS handshake, after which all that was negotiated is forgotten. Returns FALSE if
+ * the connection has to end. */
+gboolean connection_start_tls(Connection *connection);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * commands.h - carrying out requests. */
+#ifndef STRATA_COMMANDS_H
+#define STRATA_COMMANDS_H
+
+#include "reply.h"
+#include "worker.h"
+
+/* What asks about more than this has turns (turnstile.h): some hundred runs where clusters have
+ * 64 KiB. */
+#define COMMAND_LIGHT_BYTES ((guint64)16 * 1024 * 1024)
+
+/* How many bytes of memory it takes to carry out @request, checked or not: what depends on what the
+ * client asks for. */
+guint64 command_memory(const Negotiation *negotiation, const Request *request);
+
+/* Checks @request, carries it out and sends all of its reply. */
+void command_run(Worker *worker, const Request *request);
+
+/* Answers @request with an error in place of carrying it out. Returns whether that went out. */
+gboolean command_turn_down(Worker *worker, const Request *request, guint32 error,
+                           const char *message);
+
+/* The client gets the error, the log gets the sentence. */
+void command_log(Worker *worker, const Request *request, guint32 error, const char *message);
+void command_fail(Worker *worker, const Request *request, guint32 error, const char *message);
+
+/* What of @message, about reading the image, the client may know: it names nodes and files. */
+const char *command_client_message(const Worker *worker, const char *message);
+
+/* serve-read.c and block-status.c: for requests that are checked. */
+void command_read(Worker *worker, const Request *request);
+void command_block_status(Worker *worker, const Request *request);
+guint64 command_read_memory(const Negotiation *negotiation, const Request *request);
+guint64 command_block_status_memory(const Negotiation *negotiation, const Request *request);
+
+#endif
