@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""--max-bytes and --max-requests: who never reads costs a bounded amount of memory."""
+import re
+import resource
+
+from limits_case import (IS_SANITIZED, check_memory, count_threads, private_bytes, read_text,
+                         wait_until)
+from nbd_case import CONTENT, MIB, Workspace, check, equal, make_seed_images, run
+from nbd_client import Client, DONE, READ, SIMPLE, STRUCTURED
+
+# What the server may take besides the buffers: tables, stacks, what the allocator keeps.
+SLACK = 8 * MIB
+
+ENOMEM = 12
+
+
+def never_reading(work, image):
+    path, process = work.serve_process("--max-bytes=4M", image)
+    good = Client(path).go()
+    equal(good.simple(READ, 0, MIB), (0, CONTENT[:MIB]), "a read")
+    before = private_bytes(process)
+    gluttons = [Client(path).go() for _ in range(6)]
+    for glutton in gluttons:
+        for _ in range(30):
+            glutton.send_request(READ, 0, MIB)
+    # Each has four buffers full of what it does not read: half of that is seen, so they are at it.
+    wait_until(lambda: private_bytes(process) > before + 6 * 2 * MIB, "gluttons take memory")
+    for _ in range(50):
+        equal(good.simple(READ, 0, MIB), (0, CONTENT[:MIB]), "a good client's read")
+        check_memory(process, before + 6 * 4 * MIB + SLACK, "six clients that never read")
+    # They get it all when they do read.
+    for glutton in gluttons:
+        for _ in range(30):
+            error = int.from_bytes(glutton.receive(16)[4:8], "big")
+            equal((error, glutton.receive(MIB) == CONTENT[:MIB]), (0, True), "a late read")
+    wait_until(lambda: IS_SANITIZED or private_bytes(process) < before + SLACK,
+               "idle clients give it back")
+
+
+def larger_than_the_limit(work, image):
+    """Each is served, one at a time."""
+    path, process = work.serve_process("--max-bytes=64k", image)
+    client = Client(path).go()
+    before = private_bytes(process)
+    handles = {client.send_request(READ, i * MIB, 4 * MIB): i for i in range(6)}
+    for _ in range(6):
+        header = client.receive(16)
+        at = handles.pop(int.from_bytes(header[8:], "big"))
+        check_memory(process, before + 4 * MIB + SLACK, "several reads at a time")
+        equal(client.receive(4 * MIB) == CONTENT[at * MIB:(at + 4) * MIB], True, f"read {at}")
+
+
+def largest_reads(work):
+    """Of 32 MiB, in one piece: no more of them than the limit has room for."""
+    image = work.path("large.raw")
+    run("truncate", "-s", "64M", image)
+    path, process = work.serve_process("--format=raw", image)
+    client = Client(path).go()
+    before = private_bytes(process)
+    for _ in range(4):
+        client.send_request(READ, 0, 32 * MIB)
+    for _ in range(4):
+        client.receive(16)
+        check_memory(process, before + 32 * MIB + SLACK, "several reads at a time")
+        client.receive(32 * MIB)
+
+
+def in_flight(work, image):
+    path, process = work.serve_process("--max-requests=2", image)
+    client = Client(path)
+    client.use_structured()
+    client.go()
+    good = Client(path).go()
+    equal(good.simple(READ, 0, 4), (0, CONTENT[:4]), "a read")
+    at_rest = count_threads(process)
+    left = {client.send_request(READ, 0, MIB) for _ in range(20)}
+    for _ in range(50):
+        equal(good.simple(READ, 0, 4), (0, CONTENT[:4]), "a good client's read")
+        # One more for each of the two clients: the thread that reads is one of the two.
+        check(count_threads(process) <= at_rest + 2, f"{count_threads(process)} threads")
+    while left:
+        flags, _, handle, _ = client.receive_chunk()
+        if flags & DONE:
+            left.remove(handle)
+
+
+def bound_memory(process, more):
+    """How much more data segment it may have than it has, None for any amount."""
+    status = read_text(f"/proc/{process.pid}/status")
+    has = int(re.search(r"^VmData:\s+(\d+) kB$", status, re.M)[1]) << 10
+    soft = resource.RLIM_INFINITY if more is None else has + more
+    hard = resource.prlimit(process.pid, resource.RLIMIT_DATA)[1]
+    resource.prlimit(process.pid, resource.RLIMIT_DATA, (soft, hard))
+
+
+def without_memory(work, image):
+    """A request for which the system has no memory fails, and the server goes on."""
+    if IS_SANITIZED:  # it ends the program when there is no memory
+        return
+    path, process = work.serve_process("--max-bytes=1M", "--max-requests=1", image)
+    for mode in SIMPLE, STRUCTURED:
+        client = Client(path)
+        client.use(mode)
+        client.go()
+        equal(client.read(0, 4), CONTENT[:4], "a read")
+        # A buffer is kept for the next request, which drops it first: there is no room in the limit.
+        bound_memory(process, -MIB // 2)
+        equal(client.error(READ, 0, MIB), ENOMEM, f"a read without memory, mode {mode}")
+        bound_memory(process, None)
+        equal(client.read(0, 4), CONTENT[:4], "a read with memory")
+        client.close()
+
+
+with Workspace() as work:
+    image = make_seed_images(work)
+    never_reading(work, image)
+    larger_than_the_limit(work, image)
+    largest_reads(work)
+    in_flight(work, image)
+    without_memory(work, image)
