@@ -181,13 +181,15 @@ turn_into_sigterm(int number)
     kill(getpid(), SIGTERM);
 }
 
-/* The last one that came before signals were watched; 0: none. */
+/* One that came before signals were watched, the last, but rather one that ends the server; 0:
+ * none. */
 static volatile sig_atomic_t held_signal;
 
 static void
 hold_signal(int number)
 {
-    held_signal = number;
+    if (number != SIGHUP || held_signal == 0)
+        held_signal = number;
 }
 
 /* From here on a signal ends the server cleanly. */

@@ -171,4 +171,6 @@ turns_run(Connection *connection)
         end_request(connection);
     }
     worker_drop_scratch(&worker);
+    /* The reader may have begun to wait before the last of these was put aside. */
+    account_drop_spare(&connection->account);
 }

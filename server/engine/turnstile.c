@@ -190,14 +190,18 @@ wait_a_little(Turnstile *turnstile, Turn *turn)
         count_out_stuck(turnstile);
 }
 
+/* Each guard begins to count anew; so who passes it on looks, too, or none would ever be out while
+ * one place is still in use. */
 static void
 pass_guard(Turnstile *turnstile, const Turn *turn)
 {
-    Turn *next = find_next(turnstile);
+    Turn *next;
 
     if (turnstile->guard != NULL && turnstile->guard != turn)
         return;
     turnstile->guard = NULL;
+    count_out_stuck(turnstile);
+    next = find_next(turnstile);
     if (next != NULL)
         g_cond_signal(&next->given);
 }

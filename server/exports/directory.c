@@ -30,7 +30,9 @@ struct _Directory {
     GCond was_read; /* signalled when .is_reading ends */
     gboolean is_reading;
     GArray *entries;  /* Entry; constant, and shared by reference; NULL: none were read */
-    gint64 read_at;   /* monotonic, in microseconds */
+    gint64 begun_at;  /* when reading them began: monotonic, in microseconds */
+    gint64 read_at;   /* and when it ended */
+    gboolean is_kept; /* for KEPT_USEC; else only for those who waited for it */
     struct stat then; /* of the directory, before it was read */
 };
 
@@ -269,10 +271,19 @@ read_stream(const Directory *directory, DIR *stream, const Reader *reader, GArra
     return TRUE;
 }
 
+static void
+tell_unreadable(const Directory *directory)
+{
+    int failed = errno;
+    g_autofree char *shown = strata_escape(directory->path);
+
+    g_message("cannot read the directory '%s': %s", shown, g_strerror(failed));
+}
+
 /* A descriptor of its own: the directory's has one place where it is read. Returns: (transfer full)
  * (nullable): NULL when that was ended */
 static GArray *
-read_entries(const Directory *directory, const Reader *reader)
+read_entries(const Directory *directory, const Reader *reader, gboolean *out_failed)
 {
     g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(Entry));
     int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -280,7 +291,9 @@ read_entries(const Directory *directory, const Reader *reader)
     gboolean is_whole;
 
     g_array_set_clear_func(entries, entry_clear);
+    *out_failed = stream == NULL;
     if (stream == NULL) {
+        tell_unreadable(directory);
         if (fd >= 0)
             close(fd);
         return g_steal_pointer(&entries);
@@ -299,13 +312,17 @@ is_racy(const struct stat *then, const struct timespec *now)
            RACY_NSEC;
 }
 
-/* With the lock held. */
+/* With the lock held. What was begun to be read after @came is as good as what would be read now.
+ */
 static gboolean
-is_current(const Directory *directory, const struct stat *now)
+is_current(const Directory *directory, const struct stat *now, gint64 came)
 {
     const struct timespec *before = &directory->then.st_mtim;
 
-    return directory->entries != NULL && g_get_monotonic_time() - directory->read_at < KEPT_USEC &&
+    if (directory->entries != NULL && directory->begun_at >= came)
+        return TRUE;
+    return directory->entries != NULL && directory->is_kept &&
+           g_get_monotonic_time() - directory->read_at < KEPT_USEC &&
            before->tv_sec == now->st_mtim.tv_sec && before->tv_nsec == now->st_mtim.tv_nsec;
 }
 
@@ -314,21 +331,25 @@ is_current(const Directory *directory, const struct stat *now)
 static GArray *
 read_anew(Directory *directory, const struct stat *before, const Reader *reader)
 {
+    gint64 begun_at = g_get_monotonic_time();
     struct timespec now;
+    gboolean failed;
     GArray *entries;
 
     directory->is_reading = TRUE;
     g_mutex_unlock(&directory->lock);
     clock_gettime(CLOCK_REALTIME, &now);
-    entries = read_entries(directory, reader);
+    entries = read_entries(directory, reader, &failed);
     g_mutex_lock(&directory->lock);
     directory->is_reading = FALSE;
     g_cond_broadcast(&directory->was_read);
-    if (entries == NULL || is_racy(before, &now))
+    if (entries == NULL || failed)
         return entries;
     g_clear_pointer(&directory->entries, g_array_unref);
     directory->entries = g_array_ref(entries);
+    directory->begun_at = begun_at;
     directory->read_at = g_get_monotonic_time();
+    directory->is_kept = !is_racy(before, &now);
     directory->then = *before;
     return entries;
 }
@@ -339,11 +360,12 @@ static GArray *
 take_entries(Directory *directory, const Reader *reader)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL;
+    gint64 came = g_get_monotonic_time();
     struct stat now = { 0 };
 
     (void)fstat(directory->fd, &now); /* storage that does not answer is waited for here */
     locker = g_mutex_locker_new(&directory->lock);
-    while (fstat(directory->fd, &now) < 0 || !is_current(directory, &now)) {
+    while (fstat(directory->fd, &now) < 0 || !is_current(directory, &now, came)) {
         if (!directory->is_reading)
             return read_anew(directory, &now, reader);
         g_cond_wait_until(&directory->was_read, &directory->lock,

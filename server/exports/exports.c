@@ -538,6 +538,7 @@ exports_list(StrataExports *exports, const Peer *peer, ExportsFunc func,
             list_export(&listing, export);
     }
     if (!listing.is_over && table->directory != NULL && directory_admits(table->directory, peer))
-        listing.is_over = !directory_list(table->directory, list_file, is_over, &listing);
+        listing.is_over =
+            is_over(&listing) || !directory_list(table->directory, list_file, is_over, &listing);
     return !listing.is_over;
 }

@@ -101,7 +101,8 @@ run(gpointer data)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&queue.lock);
 
-    while (queue.state == STATE_RUNNING || queue.lines.length > 0) {
+    while (queue.state == STATE_RUNNING || queue.state == STATE_STOPPING ||
+           queue.lines.length > 0) {
         gpointer line = g_queue_pop_head(&queue.lines);
 
         if (line == NULL) {
@@ -143,6 +144,7 @@ finish(void)
         if (!g_cond_wait_until(&queue.gone, &queue.lock, deadline))
             break;
     queue.state = queue.n_written < queue.n_put ? STATE_STUCK : STATE_DIRECT;
+    g_cond_signal(&queue.put); /* the thread has no more to wait for */
     return queue.state == STATE_DIRECT;
 }
 

@@ -85,12 +85,13 @@ reply_server(const char *name, const char *description, gpointer user_data)
            !negotiation_is_over(answer->negotiation);
 }
 
-/* Of exports_list(). */
+/* Of exports_list(), before and while it reads or waits, for which nobody has a turn. */
 static gboolean
 is_over(gpointer user_data)
 {
-    const ListAnswer *answer = user_data;
+    ListAnswer *answer = user_data;
 
+    turn_end(&answer->turn);
     return negotiation_is_over(answer->negotiation);
 }
 

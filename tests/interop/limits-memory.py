@@ -38,6 +38,17 @@ def never_reading(work, image):
                "idle clients give it back")
 
 
+def idle_after_reads(work, image):
+    """Many clients that have read something, and ask for nothing more."""
+    path, process = work.serve_process(image)
+    before = private_bytes(process)
+    clients = [Client(path).go() for _ in range(20)]
+    for client in clients:
+        equal(client.simple(READ, 0, MIB), (0, CONTENT[:MIB]), "a read")
+    wait_until(lambda: IS_SANITIZED or private_bytes(process) < before + SLACK,
+               "idle clients give back what their reads took")
+
+
 def larger_than_the_limit(work, image):
     """Each is served, one at a time."""
     path, process = work.serve_process("--max-bytes=64k", image)
@@ -115,6 +126,7 @@ def without_memory(work, image):
 with Workspace() as work:
     image = make_seed_images(work)
     never_reading(work, image)
+    idle_after_reads(work, image)
     larger_than_the_limit(work, image)
     largest_reads(work)
     in_flight(work, image)

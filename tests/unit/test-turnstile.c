@@ -217,6 +217,34 @@ test_stuck(void)
     turn_taker_clear(&taker);
 }
 
+/* The same where another place is in use all the time, so that no guard waits for long. */
+static void
+test_stuck_beside_others(void)
+{
+    gint unwanted = FALSE;
+    Turnstile turnstile;
+    TurnTaker stuck, taker;
+    Waiter waiters[2];
+    g_autoptr(GString) order = g_string_new(NULL);
+    Turn lost, turn;
+
+    turnstile_init(&turnstile, 2);
+    turn_taker_init(&stuck, &turnstile, "here", is_set, &unwanted);
+    turn_taker_init(&taker, &turnstile, "here", is_set, &unwanted);
+    g_assert_true(turn_begin(&lost, &stuck));
+    g_assert_true(turn_begin(&turn, &taker));
+    lost.since -= TURNSTILE_STUCK_USEC;
+    start(&waiters[0], &taker, 'x', order);
+    start(&waiters[1], &taker, 'y', order);
+    turn_end(&turn);
+    g_thread_join(waiters[0].thread);
+    g_thread_join(waiters[1].thread);
+    g_assert_true(lost.is_out);
+    give_up(&turnstile, &lost, NULL, 0);
+    turn_taker_clear(&stuck);
+    turn_taker_clear(&taker);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -226,5 +254,6 @@ main(int argc, char **argv)
     g_test_add_func("/turnstile/slices", test_slices);
     g_test_add_func("/turnstile/stop", test_stop);
     g_test_add_func("/turnstile/stuck", test_stuck);
+    g_test_add_func("/turnstile/stuck-beside-others", test_stuck_beside_others);
     return g_test_run();
 }
