@@ -182,14 +182,27 @@ turn_into_sigterm(int number)
 }
 
 /* One that came before signals were watched, the last, but rather one that ends the server; 0:
- * none. */
-static volatile sig_atomic_t held_signal;
+ * none. Atomic, as is whether they are watched: a handler may still run in another thread when the
+ * main one looks, and then who comes second finds what the first has left. */
+static gint held_signal;
+static gint signals_are_watched;
+
+static void
+send_held_signal(void)
+{
+    gint number = g_atomic_int_get(&held_signal);
+
+    if (number != 0 && g_atomic_int_compare_and_exchange(&held_signal, number, 0))
+        kill(getpid(), number);
+}
 
 static void
 hold_signal(int number)
 {
-    if (number != SIGHUP || held_signal == 0)
-        held_signal = number;
+    if (number != SIGHUP || g_atomic_int_get(&held_signal) == 0)
+        g_atomic_int_set(&held_signal, number);
+    if (g_atomic_int_get(&signals_are_watched))
+        send_held_signal();
 }
 
 /* From here on a signal ends the server cleanly. */
@@ -215,8 +228,8 @@ watch_signals(Server *server)
     g_unix_signal_add(SIGINT, on_signal, server);
     if (heeds_hangup(server))
         g_unix_signal_add(SIGHUP, on_hangup, server);
-    if (held_signal != 0)
-        kill(getpid(), held_signal);
+    g_atomic_int_set(&signals_are_watched, TRUE);
+    send_held_signal();
 }
 
 static gboolean
