@@ -535,32 +535,14 @@ options_exit_when_idle(const Options *options)
 void
 options_clear(Options *options)
 {
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        gpointer member = G_STRUCT_MEMBER_P(options, rows[i].member);
+
+        if (rows[i].kind == KIND_TEXT || rows[i].kind == KIND_NAME)
+            g_clear_pointer((char **)member, g_free);
+        else if (rows[i].kind == KIND_NAMES)
+            g_clear_pointer((char ***)member, g_strfreev);
+    }
     g_free(options->image);
-    g_free(options->format);
-    g_strfreev(options->allow);
-    g_free(options->backing_format);
-    g_strfreev(options->allow_protocols);
-    g_strfreev(options->objects);
-    g_free(options->load_snapshot);
     snapshot_query_clear(&options->snapshot_query);
-    g_strfreev(options->bitmaps);
-    g_free(options->config);
-    g_free(options->directory);
-    g_strfreev(options->access);
-    g_free(options->socket);
-    g_free(options->bind);
-    g_free(options->port);
-    g_strfreev(options->listen);
-    g_free(options->socket_mode);
-    g_free(options->socket_group);
-    g_free(options->export_name);
-    g_free(options->description);
-    tls_settings_clear(&options->tls);
-    g_free(options->run);
-    g_free(options->pid_file);
-    g_free(options->log_format);
-    g_free(options->metrics);
-    g_free(options->user);
-    g_free(options->group);
-    g_free(options->sandbox);
 }

@@ -26,15 +26,6 @@ static const char *const mode_names[] = {
     [TLS_REQUIRE] = "require",
 };
 
-void
-tls_settings_clear(TlsSettings *settings)
-{
-    g_clear_pointer(&settings->mode, g_free);
-    g_clear_pointer(&settings->certificates, g_free);
-    g_clear_pointer(&settings->psk_file, g_free);
-    g_clear_pointer(&settings->authz, g_strfreev);
-}
-
 static gboolean
 has_credentials(const TlsSettings *settings)
 {

@@ -24,8 +24,6 @@ typedef struct {
     char **authz;
 } TlsSettings;
 
-void tls_settings_clear(TlsSettings *settings);
-
 /* Whether they go together; reads no file. Errors: STRATA_ERROR_SPEC. */
 gboolean tls_settings_check(const TlsSettings *settings, GError **error);
 

@@ -68,7 +68,7 @@ class Watched:
         """Waits until nothing moves: the same counts for a while, longer than idle threads live."""
         last, since = self.count(), time.monotonic()
         deadline = since + 30
-        while time.monotonic() - since < 0.4:
+        while time.monotonic() - since < 0.7:
             check(time.monotonic() < deadline, "the server does not come to rest")
             if self.count() != last:
                 last, since = self.count(), time.monotonic()
