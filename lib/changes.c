@@ -88,12 +88,11 @@ nth_file(Changes *changes, guint n)
 }
 
 void
-changes_watch(Changes *changes, StrataNode *leaf, int fd)
+changes_watch(Changes *changes, StrataNode *leaf, int fd, const FileStamp *stamp)
 {
-    WatchedFile file = { .leaf = leaf, .fd = fd };
+    WatchedFile file = { .leaf = leaf, .fd = fd, .stamp = *stamp };
 
-    file_stamp_take(fd, &file.stamp);
-    file.is_settled = file_stamp_is_settled(&file.stamp);
+    file.is_settled = file_stamp_is_settled(stamp);
     g_array_append_val(changes->files, file);
 }
 
@@ -300,6 +299,15 @@ changes_begin(Changes *changes)
     return wait_for_even(changes);
 }
 
+/* Acquire: what is found of the files from now on is of that state or a later one. */
+guint
+changes_get_state(Changes *changes)
+{
+    guint generation = atomic_load_explicit(&changes->generation, memory_order_acquire);
+
+    return changes->started && !(generation & 1) ? generation + 1 : 0;
+}
+
 /* A table was read from a file that has changed. */
 static gboolean
 is_urgent(Changes *changes)
@@ -340,14 +348,19 @@ search_file(Changes *changes, guint index)
 }
 
 static gboolean
-is_unchanged(Changes *changes, const WatchedFile *file)
+is_unchanged(Changes *changes, const WatchedFile *file, FileStamp *out_now)
 {
     g_autoptr(GMutexLocker) locker = NULL;
-    FileStamp now;
 
-    file_stamp_take(file->fd, &now);
+    file_stamp_take(file->fd, out_now);
     locker = g_mutex_locker_new(&changes->stamps_lock);
-    return file_stamp_equal(&file->stamp, &now);
+    return file_stamp_equal(&file->stamp, out_now);
+}
+
+void
+changes_make_due(Changes *changes)
+{
+    atomic_store(&changes->next_look, 0);
 }
 
 void
@@ -357,18 +370,34 @@ changes_check_read(Changes *changes, StrataNode *storage)
         return;
     for (guint i = search_file(changes, storage->index); i < changes->files->len; i++) {
         const WatchedFile *file = nth_file(changes, i);
+        FileStamp now;
 
         if (file->leaf->index >= storage->subtree_end)
             return;
-        if (!is_unchanged(changes, file))
-            atomic_store(&changes->next_look, 0);
+        if (!is_unchanged(changes, file, &now))
+            changes_make_due(changes);
     }
 }
 
 gboolean
-changes_check_node(StrataNode *node, GError **error)
+changes_are_still(Changes *changes, StrataNode *node)
 {
-    Changes *changes = node->graph->changes;
+    if (!changes->started)
+        return TRUE;
+    for (guint i = search_file(changes, node->index); i < changes->files->len; i++) {
+        const WatchedFile *file = nth_file(changes, i);
+        FileStamp now;
 
-    return !changes->started || recheck_node(changes->recheck, node, error);
+        if (file->leaf->index >= node->subtree_end)
+            break;
+        if (!is_unchanged(changes, file, &now) || !file_stamp_is_settled(&now))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+changes_check_doubtful(StrataNode *node, GError **error)
+{
+    return recheck_node(node->graph->changes->recheck, node, error);
 }

@@ -24,9 +24,34 @@ header_place(StrataNode *node)
 }
 
 static gboolean
-same_place(const StrataPlace *a, const StrataPlace *b)
+same_place(gconstpointer left, gconstpointer right)
 {
+    const StrataPlace *a = left, *b = right;
+
     return a->device == b->device && a->inode == b->inode && a->offset == b->offset;
+}
+
+/* Files of one graph mostly have numbers in a row. */
+static guint
+hash_place(gconstpointer data)
+{
+    const StrataPlace *place = data;
+
+    return (guint)place->inode ^ (guint)place->device * 31 ^ (guint)(place->offset >> 9) * 131;
+}
+
+GHashTable *
+cycle_places_new(void)
+{
+    return g_hash_table_new(hash_place, same_place);
+}
+
+gboolean
+cycle_places_have(GHashTable *places, StrataNode *node)
+{
+    const StrataPlace *place = header_place(node);
+
+    return place && !g_hash_table_add(places, (gpointer)place);
 }
 
 /* "'a' -> 'b' -> 'a'": the files from @ancestor down to @node. */

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "changes.h"
@@ -14,10 +17,22 @@
 #include "node.h"
 #include "opener.h"
 #include "spec.h"
+#include "wait.h"
+
+/* What reading a file without waiting for its storage has shown. */
+typedef enum {
+    NOWAIT_WORKS,   /* as far as is known */
+    NOWAIT_REFUSED, /* by the kernel or the file system: any read may wait */
+    NOWAIT_NO_NEED, /* likewise, but all of it is in memory */
+} Nowait;
 
 typedef struct {
     int fd;
     HoleMap *holes; /* NULL for a block device: it has none that could be asked for */
+
+    /* Atomic, relaxed: what is found out twice is the same. */
+    gint nowait;         /* Nowait */
+    gint refuses_splice; /* a boolean */
 } FileState;
 
 static const char *const file_options[] = { "filename", "locking", NULL };
@@ -80,13 +95,14 @@ share_file(StrataNode *node, StrataNode *other, struct stat *out_stat, GError **
 
 /* The size as it is once nobody may change it any more. */
 static gboolean
-find_size(StrataNode *node, int fd, GError **error)
+find_size_and_watch(StrataNode *node, int fd, GError **error)
 {
     FileStamp stamp;
 
     if (!file_stamp_take(fd, &stamp))
         return strata_throw_errno(error, node, errno, "cannot tell its size");
     node->size = stamp.size;
+    changes_watch(node->graph->changes, node, fd, &stamp);
     return TRUE;
 }
 
@@ -101,10 +117,8 @@ file_open(StrataNode *node, StrataOpener *opener, GError **error)
     state->fd = opener->again ? share_file(node, opener->again, &st, error)
                               : policy_gate_open_file(opener->gate, node, &st, error);
     if (state->fd < 0 ||
-        !image_lock_take(node, state->fd, locking_of(node), lock_kind_of(node, opener), error))
-        return FALSE;
-    changes_watch(node->graph->changes, node, state->fd);
-    if (!find_size(node, state->fd, error))
+        !image_lock_take(node, state->fd, locking_of(node), lock_kind_of(node, opener), error) ||
+        !find_size_and_watch(node, state->fd, error))
         return FALSE;
     node->claims = TRUE;
     node->place = place_of(&st);
@@ -150,16 +164,12 @@ answer_at(HoleView *view, guint64 offset, guint64 length)
 }
 
 static gsize
-file_map(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
-         gsize max_answers, GError **error)
+answer_ranges(HoleView *view, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
+              gsize max_answers, gboolean *out_any_hole)
 {
-    const FileState *state = node->state;
-    g_autoptr(HoleView) view = NULL;
     gsize n = 0;
 
-    if (!state->holes)
-        return strata_map_all_as_own(ranges, n_ranges, 0, answers, max_answers);
-    view = hole_map_get_view(state->holes);
+    *out_any_hole = FALSE;
     for (gsize i = 0; i < n_ranges; i++) {
         /* Moves forward: no answer is empty. */
         for (guint64 done = 0; done < ranges[i].length; n++) {
@@ -167,16 +177,96 @@ file_map(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnsw
                 return n;
             answers[n] = answer_at(view, ranges[i].offset + done, ranges[i].length - done);
             done += answers[n].length;
+            *out_any_hole |= answers[n].kind == STRATA_ANSWER_ZERO;
         }
     }
     return n;
 }
 
+/* That there is data may be told as of a moment ago: it is read, whatever it is now. A hole is told
+ * only of the file as it is, since nobody will look at what somebody has just written there. */
+static gsize
+file_map(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
+         gsize max_answers, GError **error)
+{
+    const FileState *state = node->state;
+    guint files_state = changes_get_state(node->graph->changes);
+    g_auto(HoleView) view = { 0 };
+    gboolean any_hole;
+    gsize n;
+
+    if (!state->holes)
+        return strata_map_all_as_own(ranges, n_ranges, 0, answers, max_answers);
+    hole_view_open(&view, state->holes, files_state);
+    n = answer_ranges(&view, ranges, n_ranges, answers, max_answers, &any_hole);
+    if (any_hole && !hole_view_renew(&view, files_state))
+        n = answer_ranges(&view, ranges, n_ranges, answers, max_answers, &any_hole);
+    return n;
+}
+
+static gboolean
+is_in_memory(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+/* Whether a call is not to be had: the kernel does not know it, the file system does not do it, or
+ * a filter of calls forbids it. */
+static gboolean
+is_refusal(int code)
+{
+    return code == EOPNOTSUPP || code == ENOSYS || code == EINVAL || code == EPERM;
+}
+
+/* Reads what is in the system's cache, from the first byte on. Returns how much that is; 0 where
+ * the first byte is not there, and where pread() has to find out what is wrong. preadv2(2) knows of
+ * kernels for which 0 is no end of file. */
+static gsize
+read_cached(FileState *state, guint64 offset, gsize length, guint8 *buffer)
+{
+    struct iovec piece = { .iov_base = buffer, .iov_len = length };
+    ssize_t n;
+
+    if (__atomic_load_n(&state->nowait, __ATOMIC_RELAXED) != NOWAIT_WORKS)
+        return 0;
+    n = preadv2(state->fd, &piece, 1, (off_t)offset, RWF_NOWAIT);
+    if (n < 0 && is_refusal(errno))
+        __atomic_store_n(&state->nowait, is_in_memory(state->fd) ? NOWAIT_NO_NEED : NOWAIT_REFUSED,
+                         __ATOMIC_RELAXED);
+    return n > 0 ? (gsize)n : 0;
+}
+
+static gboolean
+throw_cut_short(StrataNode *node, guint64 offset, GError **error)
+{
+    changes_make_due(node->graph->changes);
+    return strata_throw(error, node, STRATA_ERROR_IO,
+                        "the file ends at offset 0x%" PRIx64 ", though it had 0x%" PRIx64
+                        " bytes when it was opened: somebody cut it short",
+                        offset, node->size);
+}
+
+/* What was not cached has to be waited for. */
+static void
+announce_wait(const FileState *state)
+{
+    if (__atomic_load_n(&state->nowait, __ATOMIC_RELAXED) != NOWAIT_NO_NEED)
+        wait_announce();
+}
+
 static gboolean
 file_read(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GError **error)
 {
-    const FileState *state = node->state;
+    FileState *state = node->state;
+    gsize cached = read_cached(state, offset, length, buffer);
 
+    offset += cached;
+    buffer += cached;
+    length -= cached;
+    if (length > 0)
+        announce_wait(state);
     while (length > 0) {
         ssize_t n = pread(state->fd, buffer, length, (off_t)offset);
 
@@ -186,17 +276,67 @@ file_read(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GError
             return strata_throw_errno(error, node, errno,
                                       "cannot read %zu bytes at offset 0x%" PRIx64, length, offset);
         }
-        if (n == 0) {
-            return strata_throw(error, node, STRATA_ERROR_IO,
-                                "the file ends at offset 0x%" PRIx64 ", though it had 0x%" PRIx64
-                                " bytes when it was opened: somebody cut it short",
-                                offset, node->size);
-        }
+        if (n == 0)
+            return throw_cut_short(node, offset, error);
         offset += n;
         buffer += n;
         length -= n;
     }
     return TRUE;
+}
+
+/* Storage is read from the front to the back: what is cached at the end is so before it, mostly. */
+static void
+announce_wait_for_splice(FileState *state, guint64 offset, gsize length)
+{
+    guint8 last;
+
+    if (read_cached(state, offset + length - 1, 1, &last) == 0)
+        announce_wait(state);
+}
+
+/* One call's worth, as splice(2) returns it. A refusal is remembered, and told as a full pipe is.
+ */
+static ssize_t
+splice_some(FileState *state, guint64 offset, gsize length, int pipe_fd)
+{
+    off_t at = (off_t)offset;
+    ssize_t n;
+
+    do
+        n = splice(state->fd, &at, pipe_fd, NULL, length, SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && is_refusal(errno)) {
+        __atomic_store_n(&state->refuses_splice, TRUE, __ATOMIC_RELAXED);
+        errno = EAGAIN;
+    }
+    return n;
+}
+
+static gssize
+file_splice(StrataNode *node, guint64 offset, gsize length, int pipe_fd, GError **error)
+{
+    FileState *state = node->state;
+    gsize moved = 0;
+
+    if (__atomic_load_n(&state->refuses_splice, __ATOMIC_RELAXED))
+        return 0;
+    announce_wait_for_splice(state, offset, length);
+    while (moved < length) {
+        ssize_t n = splice_some(state, offset + moved, length - moved, pipe_fd);
+
+        if (n > 0)
+            moved += (gsize)n;
+        else if (moved > 0 || (n < 0 && errno == EAGAIN))
+            break; /* what is wrong behind these bytes, who asks for them is told */
+        else if (n == 0)
+            return throw_cut_short(node, offset, error), -1;
+        else
+            return strata_throw_errno(error, node, errno,
+                                      "cannot read %zu bytes at offset 0x%" PRIx64, length, offset),
+                   -1;
+    }
+    return (gssize)moved;
 }
 
 static void
@@ -223,7 +363,9 @@ const StrataDriver strata_driver_file = {
     .open = file_open,
     .close = file_close,
     .map = file_map,
+    .is_quick_to_map = TRUE,
     .read = file_read,
+    .splice = file_splice,
     .prefetch = file_prefetch,
     .describe = file_describe,
 };

@@ -55,6 +55,7 @@ raw_open(StrataNode *node, StrataOpener *opener, GError **error)
     node->claims = strata_node_is_storage(child);
     node->forward_roles = node->claims ? 0 : 1 << STRATA_ROLE_FILE;
     node->forward_offset = state->offset;
+    node->is_plain = TRUE;
     node->place = child->place;
     node->place.known =
         child->place.known && checked_add(child->place.offset, state->offset, &node->place.offset);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * driver.h - what a driver is, and what it promises. The contract in prose; resolve.c checks it.
  *
- * A driver knows its own node and nothing of chains. Its one question is map(): of a range of your
- * own node, what is yours and whom do you defer to for the rest? docs/resolving.md defines the
- * answers. Who then follows the edges, counts depth and names the claimant is resolve.c alone.
+ * A driver knows its own node and nothing of chains. Its one question is: of a range of your own
+ * node, what is yours and whom do you defer to for the rest? docs/resolving.md defines the answers.
+ * It is asked by map() or, of a node with tables, by seek_slice() and those that follow it. Who
+ * then goes along the edges, counts depth and names the claimant are resolve.c and segment.c alone.
  */
 #ifndef STRATA_DRIVER_H
 #define STRATA_DRIVER_H
 
 #include <strata/bitmap.h>
 #include <strata/graph.h>
+
+#include "slice.h"
 
 typedef struct {
     guint64 offset; /* bytes, in the node that is asked */
@@ -37,6 +40,25 @@ typedef struct {
     guint16 layer;        /* OWN, ZERO: whose claim it is: 0 for the node's own, n for that of the
                              n-th layer that strata_opener_add_layer() added; else 0 */
 } StrataAnswer;
+
+/* What a unit holds that is the node's own, for nodes with tables. */
+typedef enum {
+    STRATA_UNIT_DATA,       /* as it is, in the child of node->data_role */
+    STRATA_UNIT_COMPRESSED, /* and only the node can deliver it, through read(), as the next one */
+    STRATA_UNIT_ENCRYPTED,
+    STRATA_UNIT_ZERO,
+    STRATA_UNIT_DAMAGED, /* what stands in the table makes no sense */
+} StrataUnitKind;
+#define STRATA_UNIT_KIND_BITS 3 /* enough for all of them, and for what the resolver adds */
+
+/* Where what is told of units goes. */
+typedef struct {
+    guint16 tag;    /* is added to each kind */
+    guint16 *kinds; /* StrataUnitKind */
+    guint64
+        *places; /* bytes: where the unit begins, in the child (DATA) or the node (all others) */
+    guint64 lowest, highest; /* of the places of DATA: are made to include what is told now */
+} StrataUnits;
 
 /* A child that open() found named in the image and not in the spec. */
 typedef struct _StrataOpener StrataOpener;
@@ -103,8 +125,51 @@ typedef struct {
     gsize (*map)(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
                  gsize max_answers, GError **error);
 
-    /* (nullable when map() never says OWN) Delivers bytes of a range for which map() said OWN.
-     * Thread-safe. */
+    /* Whether map() asks nobody and costs little, so that it may be asked about what lies around
+     * the ranges of interest as well. */
+    gboolean is_quick_to_map;
+
+    /* -- A node with tables, in place of map() --
+     *
+     * Its size is divided into units of 1 << node->unit_bits bytes (the last may be cut short). Of
+     * each the tables say what it holds that is the node's own, or that it is not its own: that is
+     * FORWARD to the backing file, at the same offset, or ABSENT where there is none. What was
+     * promised of map() holds for these, too: one answer for a byte, threads, no locks. */
+
+    /* Makes @slice tell of the byte at @offset (it may already): opens one table, or finds a
+     * stretch that no table describes, which need not be followed beyond @limit. FALSE with @error:
+     * DAMAGED, IO, UNSUPPORTED, naming node, file and offset; then no table is open. */
+    gboolean (*seek_slice)(StrataNode *node, StrataSlice *slice, guint64 offset, guint64 limit,
+                           GError **error);
+
+    /* The same, if it takes nothing that is not in memory; and has the processor fetch what
+     * find_own() looks at for that byte. Else no table is open: a hint, for who will seek there
+     * soon. */
+    void (*peek_slice)(StrataNode *node, StrataSlice *slice, guint64 offset, guint64 limit);
+
+    /* (nullable) A hint that a slice which tells of the byte at @offset will be sought soon: has
+     * storage begin to fetch its table, if it takes nothing that is not in memory to tell where
+     * that lies. Thread-safe. */
+    void (*prefetch_slice)(StrataNode *node, guint64 offset);
+
+    /* Which of the @n_units units from @first on, counted from the slice's beginning and within it,
+     * are the node's own: sets their bits in @bits, which are all clear. The damaged are its own.
+     * Not called for an empty slice. */
+    void (*find_own)(StrataNode *node, const StrataSlice *slice, gsize first, gsize n_units,
+                     guint64 *bits);
+
+    /* Tells of those of these units whose bit is set in @wanted, all of them its own; the first of
+     * @units is that of @first. Returns the number, from there, of the first that is damaged, at
+     * which it stops, or @n_units. */
+    gsize (*tell_units)(StrataNode *node, const StrataSlice *slice, gsize first, gsize n_units,
+                        const guint64 *wanted, StrataUnits *units);
+
+    /* Sets @error to what is wrong with that unit, which is damaged. */
+    void (*throw_damage)(StrataNode *node, const StrataSlice *slice, gsize unit, GError **error);
+
+    /* (nullable when nothing is OWN, compressed or encrypted) Delivers bytes of a range that is.
+     * Who waits for storage in map() or read(), or works as long, calls wait_announce() before
+     * (wait.h). Thread-safe. */
     gboolean (*read)(StrataNode *node, guint64 offset, gsize length, guint8 *buffer,
                      GError **error);
 
@@ -121,6 +186,9 @@ typedef struct {
      * difference that was read; after any other it is asked again. Reads nothing but what lies in
      * the storage below the node. Not called by two threads at once for the same node. */
     gboolean (*still_holds)(StrataNode *node, GError **error);
+
+    /* (nullable) Moves such bytes into a pipe, as strata_run_splice() does. Thread-safe. */
+    gssize (*splice)(StrataNode *node, guint64 offset, gsize length, int pipe_fd, GError **error);
 
     /* (nullable) A hint that a range for which map() said OWN will be read. Thread-safe. */
     void (*prefetch)(StrataNode *node, guint64 offset, guint64 length);

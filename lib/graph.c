@@ -4,14 +4,17 @@
 
 #include "node.h"
 #include "policy.h"
+#include "read-ahead.h"
 #include "spec.h"
-
-#define TABLE_BUDGET (32 * 1024 * 1024)
 
 /* Who copies a disk reads it with several requests in flight on several connections, in the order
  * of their offsets. This is room for 32 clusters of the largest kind (2 MiB): two for each of 16
  * such readers, so that a cluster stays until the last of its small pieces has been read. */
 #define CLUSTER_BUDGET (64 * 1024 * 1024)
+
+/* Likewise, of any size. Who reads here and there in a large image wants a part of each cluster,
+ * and no cluster twice. */
+#define CLUSTERS_ON_TRIAL 32
 
 static void
 node_free(StrataNode *node)
@@ -25,16 +28,19 @@ node_free(StrataNode *node)
 }
 
 StrataGraph *
-graph_new(void)
+graph_new(PolicyGate *gate)
 {
     StrataGraph *graph = g_new0(StrataGraph, 1);
 
     graph->ref_count = 1;
     graph->nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_free);
     graph->names = g_hash_table_new(g_str_hash, g_str_equal);
-    graph->tables = table_cache_new(TABLE_BUDGET);
+    graph->gate = gate;
+    graph->tables = table_cache_new(
+        gate ? policy_gate_get_metadata_cache(gate) : POLICY_DEFAULT_METADATA_CACHE, 0);
+    graph->ahead = read_ahead_new();
     graph->changes = changes_new(graph);
-    graph->clusters = table_cache_new(CLUSTER_BUDGET);
+    graph->clusters = table_cache_new(CLUSTER_BUDGET, CLUSTERS_ON_TRIAL);
     return graph;
 }
 
@@ -62,6 +68,7 @@ strata_graph_unref(StrataGraph *graph)
 {
     if (!g_atomic_int_dec_and_test(&graph->ref_count))
         return;
+    read_ahead_free(graph->ahead); /* first: its thread looks at nodes */
     close_nodes(graph);
     changes_free(graph->changes);
     table_cache_free(graph->tables);

@@ -29,32 +29,27 @@ typedef struct {
 } HoleExtent;
 
 /* Extents one after the other; neighbours differ. */
-typedef struct {
+struct _HoleBlock {
     gint ref_count; /* atomic */
     guint64 start;
     guint n_extents; /* at least 1 */
     HoleExtent extents[];
-} HoleBlock;
+};
 
-typedef struct {
+struct _HoleList {
     gint ref_count; /* atomic */
     FileStamp stamp;
     gboolean is_settled; /* a change after the stamp was taken would show in the next one */
+    guint state;         /* of all files, in which the stamp was that of the file; 0: none. Under
+                            the map's lock */
     GPtrArray *blocks;   /* HoleBlock, referenced; by start; disjoint */
-} HoleList;
+};
 
 struct _HoleMap {
     int fd;
     guint64 size;
     GMutex lock; /* guards .list, the pointer and not what it points to; held for no system call */
     HoleList *list;
-};
-
-struct _HoleView {
-    HoleMap *map;
-    HoleList *list;   /* referenced */
-    HoleBlock *block; /* referenced, NULL at first: the block of the last answer... */
-    guint extent;     /* ... and which extent of it: questions mostly ascend */
 };
 
 static void
@@ -181,36 +176,73 @@ hole_map_free(HoleMap *map)
     g_free(map);
 }
 
-HoleView *
-hole_map_get_view(HoleMap *map)
+/* Returns a new reference, or NULL if the file has to be examined. */
+static HoleList *
+take_list_of(HoleMap *map, guint state)
 {
-    HoleView *view = g_new0(HoleView, 1);
+    HoleList *list = NULL;
+
+    g_mutex_lock(&map->lock);
+    if (state && map->list->state == state)
+        list = hole_list_ref(map->list);
+    g_mutex_unlock(&map->lock);
+    return list;
+}
+
+/* Takes a stamp, and forgets everything where it is another one. In the state @state it need not be
+ * taken again: a change that it does not show makes another state, as any change does. */
+static HoleList *
+take_list_by_stamp(HoleMap *map, guint state)
+{
     FileStamp stamp = stamp_of(map->fd);
     HoleList *outdated = NULL;
+    HoleList *list;
 
-    view->map = map;
     g_mutex_lock(&map->lock);
     if (!map->list->is_settled || !file_stamp_equal(&map->list->stamp, &stamp)) {
         outdated = map->list;
         map->list = hole_list_new(&stamp);
     }
-    view->list = hole_list_ref(map->list);
+    map->list->state = state;
+    list = hole_list_ref(map->list);
     g_mutex_unlock(&map->lock);
     g_clear_pointer(&outdated, hole_list_unref);
-    return view;
+    return list;
 }
 
 void
-hole_view_free(HoleView *view)
+hole_view_open(HoleView *view, HoleMap *map, guint state)
+{
+    HoleList *list = take_list_of(map, state);
+
+    *view = (HoleView){ .map = map, .list = list ? list : take_list_by_stamp(map, state) };
+}
+
+void
+hole_view_clear(HoleView *view)
 {
     hole_block_unref(view->block);
-    hole_list_unref(view->list);
-    g_free(view);
+    if (view->list)
+        hole_list_unref(view->list);
+}
+
+gboolean
+hole_view_renew(HoleView *view, guint state)
+{
+    HoleMap *map = view->map;
+    FileStamp stamp = stamp_of(map->fd);
+
+    if (view->list->is_settled && file_stamp_equal(&view->list->stamp, &stamp))
+        return TRUE;
+    hole_view_clear(view);
+    *view = (HoleView){ .map = map, .list = take_list_by_stamp(map, state) };
+    return FALSE;
 }
 
 /* Remembers @block for all, unless the file changed meanwhile or another thread was faster; the
  * view sees what is remembered now. A list is copied without the lock, and copied again if somebody
- * else published one in between. */
+ * else published one in between; but what was found before a stamp could be believed is nothing for
+ * a list whose stamp is, though it be the same. */
 static void
 publish(HoleView *view, HoleBlock *block)
 {
@@ -224,6 +256,7 @@ publish(HoleView *view, HoleBlock *block)
         g_mutex_lock(&map->lock);
         is_current = map->list == previous;
         if (is_current) {
+            longer->state = previous->state;
             hole_list_unref(map->list); /* never the last reference: the view has one */
             map->list = hole_list_ref(longer);
             view->list = longer;
@@ -236,7 +269,8 @@ publish(HoleView *view, HoleBlock *block)
             return;
         }
         hole_list_unref(longer);
-        if (!file_stamp_equal(&view->list->stamp, &previous->stamp)) {
+        if (!file_stamp_equal(&view->list->stamp, &previous->stamp) ||
+            view->list->is_settled != previous->is_settled) {
             hole_list_unref(view->list);
             view->list = previous;
             return;

@@ -13,12 +13,26 @@ typedef struct _HoleMap HoleMap;
 HoleMap *hole_map_new(int fd, guint64 size);
 void hole_map_free(HoleMap *map);
 
-/* One caller's view: what is remembered of one state of the file. Costs one fstat() and a lock, so
- * it is taken once for many lookups. Thread-safe. */
-typedef struct _HoleView HoleView;
-HoleView *hole_map_get_view(HoleMap *map);
-void hole_view_free(HoleView *view);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(HoleView, hole_view_free)
+typedef struct _HoleList HoleList;
+typedef struct _HoleBlock HoleBlock;
+
+/* One caller's view: what is remembered of one state of the file. Its fields are private. */
+typedef struct {
+    HoleMap *map;
+    HoleList *list;   /* referenced */
+    HoleBlock *block; /* referenced, NULL at first: the block of the last answer... */
+    guint extent;     /* ... and which extent of it: questions mostly ascend */
+} HoleView;
+
+/* @state: as changes_get_state() has just told it: while it is the same, the file is taken to be
+ * the same; 0: it is examined now, which costs a system call. Thread-safe. */
+void hole_view_open(HoleView *view, HoleMap *map, guint state);
+void hole_view_clear(HoleView *view);
+
+/* Examines the file. Returns whether the view holds; else it is a new one, and what it said has to
+ * be asked again. @state: as for hole_view_open() */
+gboolean hole_view_renew(HoleView *view, guint state);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HoleView, hole_view_clear)
 
 /* Where the extent that holds byte @offset ends (beyond @offset, at most at the map's size), and
  * whether it is a hole. @offset must be below the map's size. */

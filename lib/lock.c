@@ -33,7 +33,7 @@ typedef struct {
     const char *held_means; /* what somebody else does who holds it; NULL: it does not matter */
 } LockByte;
 
-static const off_t held_always[] = { USES_BASE + CONSISTENT_READ };
+static const off_t held_always = USES_BASE + CONSISTENT_READ;
 static const off_t held_against_writers[] = { UNSHARED_BASE + WRITE, UNSHARED_BASE + RESIZE };
 
 /* What --force-share is for. */
@@ -69,29 +69,46 @@ means_no_locks(int code)
     return code == EINVAL || code == ENOLCK || code == ENOSYS || code == EOPNOTSUPP;
 }
 
-static gboolean
-take_byte(StrataNode *node, int fd, off_t byte, GError **error)
+/* Returns errno, or 0. */
+static int
+hold(int fd, off_t byte)
 {
     struct flock lock = lock_of(F_RDLCK, byte);
 
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-        return TRUE;
-    if (errno == EAGAIN || errno == EACCES) {
-        const LockByte taken = { byte, "holds it for itself alone" };
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
 
+static gboolean
+throw_not_held(StrataNode *node, off_t byte, int code, GError **error)
+{
+    const LockByte taken = { byte, "holds it for itself alone" };
+
+    if (code == EAGAIN || code == EACCES)
         return throw_locked(node, &taken, "wait until it is free, or say \"locking\": \"off\"",
                             error);
-    }
-    return strata_throw_errno(error, node, errno, "cannot lock its byte %d", (int)byte);
+    return strata_throw_errno(error, node, code, "cannot lock its byte %d", (int)byte);
 }
 
 static gboolean
 take_bytes(StrataNode *node, int fd, const off_t *bytes, gsize n_bytes, GError **error)
 {
-    for (gsize i = 0; i < n_bytes; i++)
-        if (!take_byte(node, fd, bytes[i], error))
-            return FALSE;
+    for (gsize i = 0; i < n_bytes; i++) {
+        int code = hold(fd, bytes[i]);
+
+        if (code != 0)
+            return throw_not_held(node, bytes[i], code, error);
+    }
     return TRUE;
+}
+
+/* Whether there is no lock at all on what is looked at, nor between: as it is with most files. */
+static gboolean
+is_free(int fd)
+{
+    struct flock lock = lock_of(F_WRLCK, looked_at_for_writers[0].byte);
+
+    lock.l_len = looked_at_always.byte + 1 - lock.l_start;
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
 static gboolean
@@ -118,15 +135,6 @@ look_for_writers(StrataNode *node, int fd, GError **error)
     return TRUE;
 }
 
-/* Shown by taking the first of them. FALSE with errno where there are none. */
-static gboolean
-has_locks(int fd)
-{
-    struct flock lock = lock_of(F_RDLCK, held_always[0]);
-
-    return fcntl(fd, F_OFD_SETLK, &lock) == 0 || !means_no_locks(errno);
-}
-
 static gboolean
 go_without(StrataNode *node, ImageLocking locking, int code, GError **error)
 {
@@ -144,15 +152,18 @@ go_without(StrataNode *node, ImageLocking locking, int code, GError **error)
 gboolean
 image_lock_take(StrataNode *node, int fd, ImageLocking locking, ImageLockKind kind, GError **error)
 {
+    int code;
+
     if (locking == IMAGE_LOCKING_OFF)
         return TRUE;
-    if (!has_locks(fd))
-        return go_without(node, locking, errno, error);
-    if (!take_bytes(node, fd, held_always, G_N_ELEMENTS(held_always), error))
-        return FALSE;
+    code = hold(fd, held_always);
+    if (means_no_locks(code))
+        return go_without(node, locking, code, error);
+    if (code != 0)
+        return throw_not_held(node, held_always, code, error);
     if (kind == IMAGE_LOCK_NO_WRITERS &&
         !take_bytes(node, fd, held_against_writers, G_N_ELEMENTS(held_against_writers), error))
         return FALSE;
-    return look_at(node, fd, &looked_at_always, "wait until that is done", error) &&
-           (kind == IMAGE_LOCK_SHARED || look_for_writers(node, fd, error));
+    return is_free(fd) || (look_at(node, fd, &looked_at_always, "wait until that is done", error) &&
+                           (kind == IMAGE_LOCK_SHARED || look_for_writers(node, fd, error)));
 }

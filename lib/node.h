@@ -46,6 +46,10 @@ struct _StrataNode {
     gboolean tells_depth; /* a protocol leaf that answers for a chain of its own: no mere storage */
     guint n_layers;       /* nodes behind this one that are layers of its server */
     guint64 forward_offset; /* bytes: a child's offset less this node's, wherever it forwards */
+    gboolean is_plain;      /* all of it lies in, or is looked for through, the file child: there
+                               forward_offset further on */
+    guint unit_bits;        /* of a node with tables: log2 of the bytes in a unit */
+    StrataRole data_role;   /* likewise: the child that keeps its data */
     GArray *snapshots;  /* (nullable) StrataSnapshot, owned; its clear function frees the text */
     GPtrArray *bitmaps; /* (nullable) StrataBitmap, owned */
     gboolean bitmaps_unknown; /* there may be bitmaps besides these, of whatever names: each could
@@ -61,12 +65,24 @@ struct _StrataGraph {
     GHashTable *names;        /* name -> StrataNode, neither owned */
     TableCache *tables;       /* metadata of all nodes, shared so that one budget bounds a graph */
     TableCache *clusters;     /* decompressed clusters of all nodes, likewise */
+    struct _ReadAhead *ahead; /* owned */
     Changes *changes;         /* owned: what is noticed of files that change underneath */
+    gint n_doubtful;          /* atomic: nodes that recheck.c is to ask, or that failed it */
     struct _PolicyGate *gate; /* owned: what the graph was opened through, for opening more of it */
 };
 
-/* graph.c: a graph without nodes. */
-StrataGraph *graph_new(void);
+/* FALSE with @error if the node no longer is what it was when it was opened. May read what lies
+ * below the node, or wait for a thread that does: recheck.h. Relaxed: whoever began his work with
+ * changes_begin() sees the doubts of before. Thread-safe. */
+static inline gboolean
+changes_check_node(StrataNode *node, GError **error)
+{
+    return G_LIKELY(__atomic_load_n(&node->graph->n_doubtful, __ATOMIC_RELAXED) == 0) ||
+           changes_check_doubtful(node, error);
+}
+
+/* graph.c: a graph without nodes. @gate: (nullable) (transfer full): what it is opened through. */
+StrataGraph *graph_new(struct _PolicyGate *gate);
 
 /* graph.c: puts the nodes from @start to the last in pre-order, and sets their index and
  * subtree_end. They are the one at @start and all that stands below it. */

@@ -28,10 +28,11 @@ typedef struct {
 
 /* The opening of one graph. */
 typedef struct {
-    StrataGraph *graph; /* nodes stand in the order of their opening, parents first */
-    PolicyGate *gate;   /* the graph's */
-    StrataGraph *again; /* (nullable) what is opened again, by a spec that says every child
-                           (reopen.h): headers name no others */
+    StrataGraph *graph;        /* nodes stand in the order of their opening, parents first */
+    PolicyGate *gate;          /* the graph's */
+    StrataGraph *again;        /* (nullable) what is opened again, by a spec that says every child
+                                  (reopen.h): headers name no others */
+    GHashTable *header_places; /* cycle.h */
     KeptBudget kept;
 } Opening;
 
@@ -47,6 +48,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wanted, wanted_free)
 static void
 opening_clear(Opening *opening)
 {
+    g_clear_pointer(&opening->header_places, g_hash_table_unref);
     g_clear_pointer(&opening->graph, strata_graph_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Opening, opening_clear)
@@ -286,7 +288,8 @@ open_node(Opening *opening, const Wanted *wanted, Wanted **out_backing, GError *
     if (opening->again)
         opener.again = strata_graph_find_node(opening->again, spec_get_node_name(node->spec));
     return find_driver(opening, node, wanted->nesting, error) &&
-           (!is_named_in_header(node) || cycle_check(node, error)) &&
+           (!cycle_places_have(opening->header_places, node) || !is_named_in_header(node) ||
+            cycle_check(node, error)) &&
            node->driver->open(node, &opener, error) &&
            open_data_file(opening, node, wanted->nesting, &opener.named[STRATA_ROLE_DATA_FILE],
                           error) &&
@@ -334,8 +337,8 @@ open_graph(StrataSpec *spec, PolicyGate *gate, StrataGraph *again, GError **erro
     g_auto(Opening) opening = { .gate = gate, .again = again };
     const Wanted top = { .spec = spec };
 
-    opening.graph = graph_new();
-    opening.graph->gate = gate;
+    opening.header_places = cycle_places_new();
+    opening.graph = graph_new(gate);
     if (!open_subtree(&opening, &top, error))
         return NULL;
     names_assign(opening.graph);

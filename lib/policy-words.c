@@ -4,6 +4,8 @@
 #include <strata/error.h>
 #include <strata/policy.h>
 
+#include "spec.h"
+
 /* One of the two setters. */
 typedef struct {
     const char *word;
@@ -11,11 +13,25 @@ typedef struct {
     void (*turn)(StrataPolicy *policy, gboolean on);
 } PolicyWord;
 
+static gboolean
+set_metadata_cache(StrataPolicy *policy, const char *value, GError **error)
+{
+    g_autofree char *shown = strata_escape(value);
+    guint64 bytes;
+
+    if (spec_parse_size(value, &bytes))
+        return strata_policy_set_metadata_cache(policy, bytes, error);
+    g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
+                "metadata-cache is a number of bytes, as in 64M, not '%s'", shown);
+    return FALSE;
+}
+
 static const PolicyWord words[] = {
     { "allow", strata_policy_allow_dir, NULL },
     { "allow-protocols", strata_policy_allow_protocols, NULL },
     { "backing-format", strata_policy_set_backing_format, NULL },
     { "force-share", NULL, strata_policy_set_force_share },
+    { "metadata-cache", set_metadata_cache, NULL },
     { "object", strata_policy_add_object, NULL },
     { "probe", NULL, strata_policy_set_probe },
 };
@@ -77,7 +93,7 @@ strata_policy_apply(StrataPolicy *policy, const char *word, const char *value, G
     shown = strata_escape(word);
     g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
                 "'%s' says nothing about how images may be opened; there are allow, "
-                "allow-protocols, backing-format, force-share, object and probe",
+                "allow-protocols, backing-format, force-share, metadata-cache, object and probe",
                 shown);
     return FALSE;
 }

@@ -15,12 +15,18 @@
 #include "node.h"
 #include "spec.h"
 
+/* A walk through 64 layers has a table of each in use, 64 KiB mostly; with less, it would not find
+ * any of the small ones again. The most is that of a guest of 512 TiB in clusters of 64 KiB. */
+#define MIN_METADATA_CACHE (G_GUINT64_CONSTANT(1) << 20)
+#define MAX_METADATA_CACHE (G_GUINT64_CONSTANT(64) << 30)
+
 struct _StrataPolicy {
     gint ref_count;       /* atomic */
     GPtrArray *dirs;      /* of confine.h, owned */
     char *backing_format; /* nullable */
     Objects *objects;     /* owned */
     gboolean probe;       /* recognise the format of a backing file that nobody says */
+    gsize metadata_cache; /* bytes */
     gboolean force_share;
     gboolean allows_nbd; /* headers may name NBD servers */
     gboolean confined;   /* the topmost image, too, lies beneath dirs */
@@ -41,6 +47,7 @@ strata_policy_new(void)
     policy->ref_count = 1;
     policy->dirs = confine_dirs_new();
     policy->objects = objects_new();
+    policy->metadata_cache = POLICY_DEFAULT_METADATA_CACHE;
     return policy;
 }
 
@@ -147,6 +154,20 @@ strata_policy_set_confined(StrataPolicy *policy, gboolean confined)
 }
 
 gboolean
+strata_policy_set_metadata_cache(StrataPolicy *policy, guint64 bytes, GError **error)
+{
+    if (bytes < MIN_METADATA_CACHE || bytes > MIN(MAX_METADATA_CACHE, G_MAXSIZE)) {
+        g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
+                    "the metadata cache can have from 1M to 64G, and not %" G_GUINT64_FORMAT
+                    " bytes",
+                    bytes);
+        return FALSE;
+    }
+    policy->metadata_cache = (gsize)bytes;
+    return TRUE;
+}
+
+gboolean
 strata_policy_add_object(StrataPolicy *policy, const char *text, GError **error)
 {
     return objects_add(policy->objects, text, error);
@@ -192,6 +213,12 @@ gboolean
 policy_gate_shares(PolicyGate *gate)
 {
     return gate->policy->force_share;
+}
+
+gsize
+policy_gate_get_metadata_cache(PolicyGate *gate)
+{
+    return gate->policy->metadata_cache;
 }
 
 static const char *

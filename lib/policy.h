@@ -30,6 +30,11 @@ const Objects *policy_gate_get_objects(PolicyGate *gate);
 /* Whether files are shared with writers where no spec says anything else. */
 gboolean policy_gate_shares(PolicyGate *gate);
 
+#define POLICY_DEFAULT_METADATA_CACHE (32 * 1024 * 1024)
+
+/* Bytes for the tables of a graph. */
+gsize policy_gate_get_metadata_cache(PolicyGate *gate);
+
 /* Opens the file of leaf @node for reading; fills in @out_stat. Regular files and block devices
  * only, and only where policy allows it when the leaf's spec comes from a header; anything else is
  * not even opened. Returns a descriptor, or -1 with @error. */

@@ -14,7 +14,7 @@
 #define PIECES_FOR_METADATA 64
 
 static gboolean
-leaf_read(StrataNode *leaf, guint64 offset, gsize length, guint8 *buffer, GError **error)
+check_leaf(StrataNode *leaf, guint64 offset, gsize length, GError **error)
 {
     if (!range_within(offset, length, leaf->size))
         return strata_throw(error, leaf, STRATA_ERROR_DAMAGED,
@@ -22,7 +22,13 @@ leaf_read(StrataNode *leaf, guint64 offset, gsize length, guint8 *buffer, GError
                             "x are needed, but it ends at 0x%" G_GINT64_MODIFIER
                             "x; the file is truncated or the image above it is damaged",
                             length, offset, leaf->size);
-    return changes_check_node(leaf, error) &&
+    return changes_check_node(leaf, error);
+}
+
+static gboolean
+leaf_read(StrataNode *leaf, guint64 offset, gsize length, guint8 *buffer, GError **error)
+{
+    return check_leaf(leaf, offset, length, error) &&
            leaf->driver->read(leaf, offset, length, buffer, error);
 }
 
@@ -35,6 +41,25 @@ strata_run_read(const StrataRun *run, guint64 skip, gsize length, void *buffer, 
         return TRUE;
     }
     return leaf_read(run->leaf, run->leaf_offset + skip, length, buffer, error);
+}
+
+gboolean
+strata_run_can_splice(const StrataRun *run)
+{
+    return !(run->flags & STRATA_RUN_ZERO) && run->leaf && run->leaf->driver->splice;
+}
+
+gssize
+strata_run_splice(const StrataRun *run, guint64 skip, gsize length, int pipe_fd, GError **error)
+{
+    StrataNode *leaf = run->leaf;
+
+    g_return_val_if_fail(length > 0 && range_within(skip, length, run->length), 0);
+    if (!strata_run_can_splice(run))
+        return 0;
+    if (!check_leaf(leaf, run->leaf_offset + skip, length, error))
+        return -1;
+    return leaf->driver->splice(leaf, run->leaf_offset + skip, length, pipe_fd, error);
 }
 
 void

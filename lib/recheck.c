@@ -16,7 +16,8 @@
 #define LOG_AGAIN_USEC (60 * G_USEC_PER_SEC)
 
 typedef struct {
-    gint is_doubtful; /* atomic; while it is FALSE the node holds, and nobody takes the lock */
+    gint is_doubtful; /* atomic; while it is FALSE the node holds, and nobody takes the lock;
+                         written under .lock */
 
     /* Under .lock. */
     gboolean is_due;    /* a file has changed since the node was last asked */
@@ -58,6 +59,17 @@ recheck_free(Recheck *recheck)
     g_free(recheck);
 }
 
+/* With the lock held. The graph counts those in doubt, so that mostly nobody asks for one of them.
+ */
+static void
+set_doubtful(Check *check, const StrataNode *node, gboolean is_doubtful)
+{
+    if (check->is_doubtful == is_doubtful)
+        return;
+    g_atomic_int_set(&check->is_doubtful, is_doubtful);
+    g_atomic_int_add(&node->graph->n_doubtful, is_doubtful ? 1 : -1);
+}
+
 void
 recheck_make_due(Recheck *recheck, const StrataNode *node)
 {
@@ -68,7 +80,7 @@ recheck_make_due(Recheck *recheck, const StrataNode *node)
         return;
     locker = g_mutex_locker_new(&recheck->lock);
     check->is_due = TRUE;
-    g_atomic_int_set(&check->is_doubtful, TRUE);
+    set_doubtful(check, node, TRUE);
 }
 
 static gboolean
@@ -96,7 +108,7 @@ ask(Recheck *recheck, Check *check, StrataNode *node)
     check->ask_again = g_get_monotonic_time() + ASK_AGAIN_USEC;
     g_clear_error(&check->fault);
     check->fault = fault;
-    g_atomic_int_set(&check->is_doubtful, fault || check->is_due);
+    set_doubtful(check, node, fault || check->is_due);
     g_cond_broadcast(&recheck->asked);
 }
 

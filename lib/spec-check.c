@@ -50,9 +50,8 @@ suffix_exponent(char suffix)
     return found ? found - suffixes : -1;
 }
 
-/* Digits, or 0x and hexadecimal digits, and one suffix at most. */
-static gboolean
-parse_size(const char *text, guint64 *out_size)
+gboolean
+spec_parse_size(const char *text, guint64 *out_size)
 {
     gboolean is_hex = g_ascii_strncasecmp(text, "0x", 2) == 0;
     const char *digits = is_hex ? text + 2 : text;
@@ -98,7 +97,7 @@ check_value(const char *where, const char *key, SpecValue *value, GError **error
     guint64 size;
 
     if (g_strv_contains(size_keys, key)) {
-        if (value->type == SPEC_BOOL || !parse_size(value->text, &size)) {
+        if (value->type == SPEC_BOOL || !spec_parse_size(value->text, &size)) {
             g_set_error(error, STRATA_ERROR, STRATA_ERROR_SPEC,
                         "%s: \"%s\" is '%s', expected a whole number of bytes below 2^64 such as "
                         "65536 or 64k (suffixes b, k, M, G, T, P, E)",

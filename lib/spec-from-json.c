@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * spec-from-json.c - QEMU's blockdev form to a tree. */
-#include <json-glib/json-glib.h>
 #include <string.h>
 
 #include "error.h"
+#include "late-json.h"
 #include "node.h"
 #include "spec-tree.h"
 
@@ -188,18 +188,15 @@ note_member(JsonParser *parser, JsonObject *object, const char *member, gpointer
         names->twice = strata_escape(member);
 }
 
-StrataSpec *
-spec_from_json(const char *json, GError **error)
+static StrataSpec *
+parse_json(JsonParser *parser, const char *json, GError **error)
 {
-    g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) reason = NULL;
     g_auto(MemberNames) names = {
         .seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
     JsonNode *root;
 
-    if (!check_json_text(json, error))
-        return NULL;
     g_signal_connect(parser, "object-member", G_CALLBACK(note_member), &names);
     if (!json_parser_load_from_data(parser, json, -1, &reason)) {
         g_autofree char *shown = strata_escape(reason->message);
@@ -220,4 +217,18 @@ spec_from_json(const char *json, GError **error)
         return NULL;
     }
     return spec_from_json_object(json_node_get_object(root), error);
+}
+
+StrataSpec *
+spec_from_json(const char *json, GError **error)
+{
+    JsonParser *parser;
+    StrataSpec *spec;
+
+    if (!check_json_text(json, error) || !late_json_load(error))
+        return NULL;
+    parser = json_parser_new_immutable();
+    spec = parse_json(parser, json, error);
+    g_object_unref(parser);
+    return spec;
 }

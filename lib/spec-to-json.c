@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * spec-to-json.c - a tree to QEMU's blockdev form. */
-#include <json-glib/json-glib.h>
 #include <string.h>
 
 #include "spec-tree.h"
@@ -11,14 +10,28 @@ typedef struct {
     int next_role;
 } OpenObject;
 
+/* RFC 8259, section 7: quotation marks, backslashes and control characters are escaped. */
+static void
+append_char(GString *out, char c)
+{
+    if (g_ascii_iscntrl(c)) {
+        g_string_append_printf(out, "\\u%04x", (guint)(guint8)c);
+        return;
+    }
+    if (c == '"' || c == '\\')
+        g_string_append_c(out, '\\');
+    g_string_append_c(out, c);
+}
+
 static void
 append_string(GString *out, const char *text)
 {
     g_autofree char *valid = g_utf8_make_valid(text, -1);
-    g_autoptr(JsonNode) node = json_node_init_string(json_node_alloc(), valid);
-    g_autofree char *quoted = json_to_string(node, FALSE);
 
-    g_string_append(out, quoted);
+    g_string_append_c(out, '"');
+    for (const char *c = valid; *c; c++)
+        append_char(out, *c);
+    g_string_append_c(out, '"');
 }
 
 /* Begins a member; every object begins with '{', which needs no comma after it. */

@@ -59,6 +59,10 @@ StrataSpec *spec_parse_header_json(const char *json, const char *directory, GErr
  * NULL at the end. Free with g_free(). */
 char *spec_next_word(const char **text);
 
+/* Digits, or 0x and hexadecimal digits, and one of the suffixes B to E at most. FALSE if @text is
+ * no such number, or one of more than 64 bits. */
+gboolean spec_parse_size(const char *text, guint64 *out_size);
+
 /* QEMU's words for a switch: "on" or "off"; NULL if @text is none of them. */
 const char *spec_parse_switch(const char *text);
 

@@ -1,49 +1,54 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * tables.c - a bounded cache of what is read, or made, from the bytes of images.
+ * tables.c - a bounded cache of what is read, or made, from the bytes of
+ * images.
  *
- *      index:   TableKey ──> Entry ──ref──> Table <──ref── whoever uses it now
- *      recency: newest Entry <──> ... <──> oldest Entry, the next to go
- *      fills:   TableKey ──> Fill: the thread that makes the table, and those who wait for it
+ *      pool:    TableKey ──> Table, without a lock; what is kept, and within
+ * what budget fills:   TableKey ──> Fill: the thread that makes the table, and
+ * those who wait for it
  *
- * The cache owns one reference to each table that it keeps. Evicting drops that one only, so a
- * table lives on as long as somebody still looks at it. */
+ * Who finds a table in the pool comes by nothing else of this. */
 #include "tables.h"
+
+#include <string.h>
 
 #include "driver.h"
 #include "error.h"
 #include "node.h"
+#include "table-pool.h"
+#include "wait.h"
 
-/* To make a table of an image in an image takes tables and clusters of the inner one. An image may
- * be made so that each takes all of those below it, which doubles and doubles again with every
- * level; honest ones need a few for each level, and find most in the cache. */
+/* To make a table of an image in an image takes tables and clusters of the
+ * inner one. An image may be made so that each takes all of those below it,
+ * which doubles and doubles again with every level; honest ones need a few for
+ * each level, and find most in the cache. */
 #define WORK_UNIT       4096 /* bytes */
 #define WORK_PER_MIB    ((1 << 20) / WORK_UNIT)
 #define MAX_NESTED_WORK (256 * WORK_PER_MIB)
 
-typedef struct {
-    TableKey key;
-    Table *table;  /* one reference */
-    GList recency; /* data is the entry itself */
-} Entry;
-
 /* All of it is guarded by the cache's lock. */
 typedef struct {
     TableKey key;
-    guint n_users; /* the thread that makes it and those who wait; the last one frees it */
+    guint n_users; /* the thread that makes it and those who wait; the last one
+                      frees it */
     gboolean has_ended;
     Table *table; /* one reference; NULL before the end, and where it failed */
     GCond ended;
 } Fill;
 
 struct _TableCache {
-    gsize budget; /* bytes; never changes */
+    TablePool *pool; /* owned */
+    gsize budget;    /* bytes */
 
-    GMutex lock;       /* guards all below; held for a lookup or an insertion, never for a fill */
-    GHashTable *index; /* key in an Entry -> that Entry, owned */
-    GQueue recency;    /* of Entry.recency, newest first */
-    gsize held;        /* bytes of all tables in index */
+    GMutex lock;       /* guards .fills, and all of the pool but looking for what is
+                          there; held for no fill */
     GHashTable *fills; /* key in a Fill -> that Fill, not owned */
 };
+
+/* Of this thread. */
+static __thread guint64 work;        /* table_cache_count_work() */
+static __thread guint64 work_before; /* when the outermost table was begun */
+static __thread gboolean is_ahead;   /* table_cache_fill_ahead() */
+static __thread guint level;         /* tables that are being made, one below the other */
 
 static guint
 key_hash(gconstpointer pointer)
@@ -63,94 +68,39 @@ key_equal(gconstpointer a, gconstpointer b)
            left->length == right->length;
 }
 
-static Table *
-table_ref(Table *table)
-{
-    g_atomic_int_inc(&table->ref_count);
-    return table;
-}
-
-void
-table_unref(Table *table)
-{
-    if (g_atomic_int_dec_and_test(&table->ref_count))
-        g_free(table);
-}
-
-static void
-entry_free(gpointer pointer)
-{
-    Entry *entry = pointer;
-
-    table_unref(entry->table);
-    g_free(entry);
-}
-
 TableCache *
-table_cache_new(gsize budget)
+table_cache_new(gsize budget, guint n_on_trial)
 {
     TableCache *cache = g_new0(TableCache, 1);
 
-    cache->budget = budget;
     g_mutex_init(&cache->lock);
-    cache->index = g_hash_table_new_full(key_hash, key_equal, NULL, entry_free);
+    cache->pool = table_pool_new(budget, n_on_trial);
+    cache->budget = budget;
     cache->fills = g_hash_table_new(key_hash, key_equal);
-    g_queue_init(&cache->recency);
     return cache;
+}
+
+gsize
+table_cache_get_budget(const TableCache *cache)
+{
+    return cache->budget;
 }
 
 void
 table_cache_free(TableCache *cache)
 {
     g_hash_table_unref(cache->fills);
-    g_hash_table_unref(cache->index);
+    table_pool_free(cache->pool);
     g_mutex_clear(&cache->lock);
     g_free(cache);
 }
 
-/* -- What is kept. All with the lock held -- */
-
-/* Returns a new reference, or NULL. */
-static Table *
-find(TableCache *cache, const TableKey *key)
+void
+table_cache_trim(TableCache *cache)
 {
-    Entry *entry = g_hash_table_lookup(cache->index, key);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cache->lock);
 
-    if (entry == NULL)
-        return NULL;
-    g_queue_unlink(&cache->recency, &entry->recency);
-    g_queue_push_head_link(&cache->recency, &entry->recency);
-    return table_ref(entry->table);
-}
-
-static void
-make_room(TableCache *cache, gsize size)
-{
-    while (cache->held > cache->budget - size) {
-        Entry *oldest = g_queue_peek_tail(&cache->recency);
-
-        g_queue_unlink(&cache->recency, &oldest->recency);
-        cache->held -= oldest->table->size;
-        g_hash_table_remove(cache->index, &oldest->key);
-    }
-}
-
-/* The key is not there yet. A table above the whole budget is not kept. */
-static void
-keep(TableCache *cache, const TableKey *key, Table *table)
-{
-    Entry *entry;
-
-    if (table->size > cache->budget)
-        return;
-    make_room(cache, table->size);
-    entry = g_new0(Entry, 1);
-    entry->key = *key;
-    entry->table = table_ref(table);
-    entry->recency.data = entry;
-    g_hash_table_insert(cache->index, &entry->key, entry);
-    g_queue_push_head_link(&cache->recency, &entry->recency);
-    cache->held += table->size;
+    table_pool_trim(cache->pool);
 }
 
 void
@@ -158,13 +108,11 @@ table_cache_clear(TableCache *cache)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cache->lock);
 
-    g_queue_init(&cache->recency); /* its links lie in the entries */
-    g_hash_table_remove_all(cache->index);
-    cache->held = 0;
+    table_pool_clear(cache->pool);
     g_hash_table_remove_all(cache->fills); /* so that fill_end() does not keep their tables */
 }
 
-/* -- What is being made. All but fill_end() with the lock held -- */
+/* -- What is being made. With the lock held -- */
 
 static Fill *
 fill_begin(TableCache *cache, const TableKey *key)
@@ -188,112 +136,176 @@ fill_leave(Fill *fill)
     g_free(fill);
 }
 
-/* Returns a new reference, or NULL where it failed. */
+/* Returns a new reference, or NULL where it failed. The lock is free in
+ * between. */
 static Table *
 fill_wait(TableCache *cache, Fill *fill)
 {
     Table *table = NULL;
 
-    fill->n_users++;
+    fill->n_users++; /* so that it is still there */
+    g_mutex_unlock(&cache->lock);
+    wait_announce();
+    g_mutex_lock(&cache->lock);
     while (!fill->has_ended)
         g_cond_wait(&fill->ended, &cache->lock);
     if (fill->table != NULL)
         table = table_ref(fill->table);
+    work += 1 + fill->key.length / WORK_UNIT;
     fill_leave(fill);
     return table;
 }
 
-/* @table: (nullable) what came of it. */
+/* @table: (nullable) what came of it, pinned. */
 static void
-fill_end(TableCache *cache, Fill *fill, Table *table)
+fill_end(Fill *fill, Table *table)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cache->lock);
-
     fill->table = table != NULL ? table_ref(table) : NULL;
     fill->has_ended = TRUE;
     g_cond_broadcast(&fill->ended);
-    if (g_hash_table_lookup(cache->fills, &fill->key) == fill) { /* nobody cleared meanwhile */
-        g_hash_table_remove(cache->fills, &fill->key);
-        if (table != NULL)
-            keep(cache, &fill->key, table);
-    }
     fill_leave(fill);
 }
 
 /* -- The work, and its limit -- */
 
-static __thread guint64 work;        /* table_cache_count_work() */
-static __thread guint64 work_before; /* when the outermost table was begun */
-static __thread guint level;         /* tables that are being made, one below the other */
-
 guint64
 table_cache_count_work(void)
 {
-    return work;
+    const TablePoolAhead *ahead = table_pool_count_ahead();
+
+    return work + ahead->n_tables + ahead->n_bytes / WORK_UNIT;
+}
+
+void
+table_cache_fill_ahead(void)
+{
+    is_ahead = TRUE;
 }
 
 static gboolean
-fill_bounded(const TableKey *key, TableFill fill, gpointer data, Table *table, GError **error)
+fill_bounded(const TableKey *key, TableFill fill, gpointer data, guint8 *bytes, gsize size,
+             GError **error)
 {
     if (work - work_before > MAX_NESTED_WORK)
         return strata_throw(error, key->storage, STRATA_ERROR_LIMIT,
                             "images are nested in each other so that reading one table or cluster"
                             " takes more than %d MiB of others, which is strata's limit",
                             MAX_NESTED_WORK / WORK_PER_MIB);
-    work += 1 + MAX(key->length, table->size) / WORK_UNIT;
-    return fill(key, data, table->bytes, table->size, error);
+    work += 1 + MAX(key->length, size) / WORK_UNIT;
+    return fill(key, data, bytes, size, error);
 }
 
-/* The callers bound @size (2 MiB for qcow2), so that an image cannot make this fail. */
-static Table *
-table_new(const TableKey *key, gsize size, TableFill fill, gpointer data, GError **error)
+/* The callers bound @size (2 MiB for qcow2), so that an image cannot make this
+ * fail. */
+static gboolean
+fill_table(const TableKey *key, TableFill fill, gpointer data, guint8 *bytes, gsize size,
+           GError **error)
 {
-    g_autoptr(Table) table = g_malloc(sizeof *table + size);
     gboolean is_filled;
 
-    table->ref_count = 1;
-    table->size = size;
     if (level++ == 0)
         work_before = work;
-    is_filled = fill_bounded(key, fill, data, table, error);
+    is_filled = fill_bounded(key, fill, data, bytes, size, error);
     changes_check_read(key->storage->graph->changes, key->storage);
     level--;
-    return is_filled ? g_steal_pointer(&table) : NULL;
+    return is_filled;
 }
 
-/* Returns a new reference; or NULL, and the caller has to make the table. Then *@out_fill is what
- * others wait for, or NULL if another thread has just failed at it: it may have had a reason of its
- * own, such as the limit above, and whoever waited for it does not wait for a third. */
+/* -- Both -- */
+
+/* What a thread has to make. */
+typedef struct {
+    Fill *fill;    /* what others wait for; NULL if another thread has just failed at
+                      it */
+    Table *table;  /* taken from the pool */
+    guint8 *bytes; /* of the table */
+} Task;
+
+/* Returns a new reference; or NULL, and the caller has to do *@out_task. There
+ * is nothing to wait for if another thread has just failed: it may have had a
+ * reason of its own, such as the limit above, and whoever waited for it does
+ * not wait for a third. */
 static Table *
-find_or_begin(TableCache *cache, const TableKey *key, Fill **out_fill)
+find_or_begin(TableCache *cache, const TableKey *key, gsize size, Task *out_task)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cache->lock);
-    Table *table = find(cache, key);
-    Fill *fill;
+    Table *table = table_pool_find_surely(cache->pool, key);
+    Fill *fill = table == NULL ? g_hash_table_lookup(cache->fills, key) : NULL;
 
-    *out_fill = NULL;
-    if (table != NULL)
-        return table;
-    fill = g_hash_table_lookup(cache->fills, key);
+    *out_task = (Task){ 0 };
     if (fill != NULL)
-        return fill_wait(cache, fill);
-    *out_fill = fill_begin(cache, key);
-    return NULL;
+        table = fill_wait(cache, fill);
+    else if (table == NULL)
+        out_task->fill = fill_begin(cache, key);
+    if (table == NULL)
+        out_task->table = table_pool_take(cache->pool, size, &out_task->bytes);
+    return table;
+}
+
+/* Makes of the slot what everybody sees of it, or nothing. */
+static Table *
+end(TableCache *cache, const TableKey *key, const Task *task, gboolean is_filled)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cache->lock);
+    Fill *fill = task->fill;
+    gboolean is_awaited = fill != NULL && g_hash_table_lookup(cache->fills, key) == fill;
+
+    if (is_awaited) /* nobody cleared meanwhile */
+        g_hash_table_remove(cache->fills, key);
+    if (!is_filled)
+        table_pool_give_back(cache->pool, task->table);
+    else if (is_awaited)
+        table_pool_keep(cache->pool, task->table, key, is_ahead);
+    else
+        table_pool_lend(cache->pool, task->table);
+    if (fill != NULL)
+        fill_end(fill, is_filled ? task->table : NULL);
+    return is_filled ? task->table : NULL;
 }
 
 Table *
 table_cache_make(TableCache *cache, const TableKey *key, gsize size, TableFill fill, gpointer data,
                  GError **error)
 {
-    Fill *ours;
-    Table *table = find_or_begin(cache, key, &ours);
+    Table *table = table_pool_find(cache->pool, key);
+    gboolean is_filled;
+    Task task;
 
+    if (G_LIKELY(table != NULL))
+        return table;
+    table = find_or_begin(cache, key, size, &task);
     if (table != NULL)
         return table;
-    table = table_new(key, size, fill, data, error);
-    if (ours != NULL)
-        fill_end(cache, ours, table);
-    return table;
+    is_filled = fill_table(key, fill, data, task.bytes, size, error);
+    return end(cache, key, &task, is_filled);
+}
+
+gboolean
+table_cache_copy(TableCache *cache, const TableKey *key, gsize size, TableFill fill, gpointer data,
+                 guint8 *buffer, GError **error)
+{
+    g_autoptr(Table) table = table_pool_find(cache->pool, key);
+
+    if (table == NULL)
+        return fill_table(key, fill, data, buffer, size, error);
+    memcpy(buffer, table->bytes, size);
+    return TRUE;
+}
+
+Table *
+table_cache_borrow(TableCache *cache, gsize size, guint8 **out_bytes)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cache->lock);
+
+    return table_pool_take(cache->pool, size, out_bytes);
+}
+
+void
+table_cache_return(TableCache *cache, Table *borrowed)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cache->lock);
+
+    table_pool_give_back(cache->pool, borrowed);
 }
 
 static gboolean
@@ -308,4 +320,12 @@ table_cache_get(TableCache *cache, StrataNode *storage, guint64 offset, gsize si
     const TableKey key = { .storage = storage, .offset = offset, .length = size };
 
     return table_cache_make(cache, &key, size, read_storage, NULL, error);
+}
+
+Table *
+table_cache_peek(TableCache *cache, StrataNode *storage, guint64 offset, gsize size)
+{
+    const TableKey key = { .storage = storage, .offset = offset, .length = size };
+
+    return table_pool_find(cache->pool, &key);
 }

@@ -6,7 +6,7 @@
 #include <strata/resolve.h>
 
 /* For what a driver reads of its own node while somebody else's walk asks it: it does not look for
- * files that changed, the walk outside does.
+ * files that changed, and has no reference to the graph: the walk outside does.
  * @max_pieces: how many runs one strata_walk_resolve() can find at most; at least 1 */
 StrataWalk *walk_new_sized(StrataNode *from, guint max_pieces);
 

@@ -99,6 +99,33 @@ void strata_policy_set_force_share(StrataPolicy *policy, gboolean force_share);
 void strata_policy_set_confined(StrataPolicy *policy, gboolean confined);
 
 /**
+ * strata_load_libraries:
+ * @error: UNSUPPORTED: one of them is not there
+ *
+ * Loads the libraries that strata otherwise loads when the first image needs them: for JSON, for
+ * encryption, and for layers that are NBD servers. For a program that opens images after it has
+ * given up the right to open other files. Any thread.
+ *
+ * Returns: FALSE on error
+ */
+gboolean strata_load_libraries(GError **error);
+
+/**
+ * strata_policy_set_metadata_cache:
+ * @policy: a policy
+ * @bytes: of memory for the tables of a graph's images, from 1 MiB to 64 GiB; 32 MiB is the
+ *   default. What is in use at one time may exceed it.
+ * @error: %STRATA_ERROR_SPEC if @bytes is less or more than that
+ *
+ * Tables that do not fit are read again when they are needed again. All those of a qcow2 image have
+ * 8 bytes for each cluster (16 in an image with extended L2 entries): 128 MiB for 1 TiB in clusters
+ * of 64 KiB. Graphs that are opened from one graph, at snapshots, have caches of their own.
+ *
+ * Returns: whether @bytes was taken
+ */
+gboolean strata_policy_set_metadata_cache(StrataPolicy *policy, guint64 bytes, GError **error);
+
+/**
  * strata_policy_add_object:
  * @policy: a policy
  * @text: in the words of QEMU's "--object": "secret,id=ID,file=PATH[,format=raw|base64]" or
@@ -121,7 +148,7 @@ gboolean strata_policy_add_object(StrataPolicy *policy, const char *text, GError
  * @word: a word
  *
  * Returns: whether strata_policy_apply() takes @word: "allow", "allow-protocols", "backing-format",
- *   "force-share", "object" or "probe"
+ *   "force-share", "metadata-cache", "object" or "probe"
  */
 gboolean strata_policy_knows(const char *word);
 
@@ -129,7 +156,8 @@ gboolean strata_policy_knows(const char *word);
  * strata_policy_apply:
  * @policy: a policy
  * @word: the name of an option, as strata_policy_knows() tells them
- * @value: what was given with it; "on" or "off" for "force-share" and "probe"
+ * @value: what was given with it; "on" or "off" for "force-share" and "probe", a size as in
+ *   "64M" for "metadata-cache"
  * @error: that of the function that the option stands for; %STRATA_ERROR_SPEC for an unknown @word
  *
  * One way to fill in a policy for all command lines and files in which options are words.

@@ -47,6 +47,25 @@ typedef struct {
 } StrataRun;
 
 /**
+ * StrataDetails: what the runs of a walk are to tell.
+ *
+ * @STRATA_DETAIL_ZERO: %STRATA_RUN_ZERO
+ * @STRATA_DETAIL_FLAGS: the other flags
+ * @STRATA_DETAIL_DEPTH: the depth
+ * @STRATA_DETAIL_CLAIMANT: the claimant
+ * @STRATA_DETAIL_PLACE: the leaf and the offset there
+ * @STRATA_DETAIL_ALL: all of them
+ */
+typedef enum {
+    STRATA_DETAIL_ZERO = 1 << 0,
+    STRATA_DETAIL_FLAGS = 1 << 1,
+    STRATA_DETAIL_DEPTH = 1 << 2,
+    STRATA_DETAIL_CLAIMANT = 1 << 3,
+    STRATA_DETAIL_PLACE = 1 << 4,
+    STRATA_DETAIL_ALL = (1 << 5) - 1,
+} StrataDetails;
+
+/**
  * StrataWalk:
  * The scratch memory of one walk at a time. Not thread-safe: each thread has its own; any number
  * of walks may go over the same graph at once. Holds a reference to the graph.
@@ -67,6 +86,16 @@ void strata_walk_free(StrataWalk *walk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StrataWalk, strata_walk_free)
 
 /**
+ * strata_walk_set_details:
+ * @walk: a walk
+ * @details: what is of interest; all, unless this says otherwise
+ *
+ * Has strata_walk_resolve() find fewer and longer runs from its next call on: neighbours that
+ * differ in nothing of @details are one. What else a run says is undefined.
+ */
+void strata_walk_set_details(StrataWalk *walk, StrataDetails details);
+
+/**
  * strata_walk_get_node:
  * Returns: (transfer none): the node that @walk resolves
  */
@@ -82,9 +111,9 @@ StrataNode *strata_walk_get_node(StrataWalk *walk);
  *   what drivers set, when the range's first byte cannot be answered
  *
  * Resolves a part of the range that begins at @offset and is never empty; ask again from its end
- * for the rest. Runs are consecutive, ascending, and end within the range. Neighbours differ in
- * something: they are coalesced as far as this call goes. What a byte is answered never depends
- * on how the range was cut into calls.
+ * for the rest, or from any offset where a run ends. Runs are consecutive, ascending, and end
+ * within the range. Neighbours differ in some detail that is asked for: they are coalesced as far
+ * as this call goes. What a byte is answered never depends on how the range was cut into calls.
  *
  * Where one range is damaged, the call ends before it, and the call that begins in it fails.
  *

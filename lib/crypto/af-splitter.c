@@ -3,7 +3,7 @@
  * on-disk format. The last stripe is the key XORed with what all others, diffused, add up to. */
 #include "af-splitter.h"
 
-#include <gnutls/crypto.h>
+#include "late-gnutls.h"
 
 /* A digest's worth of the key becomes the hash of its index and itself; the last may be shorter. */
 static int

@@ -8,13 +8,12 @@
  * Only the digest tells whether the passphrase was right. */
 #include "luks.h"
 
-#include <gnutls/crypto.h>
-
 #include "af-splitter.h"
 #include "bytes.h"
 #include "checked.h"
 #include "dict.h"
 #include "error.h"
+#include "late-gnutls.h"
 
 /* Section "The partition header": byte offsets of the fields. */
 #define AT_VERSION        6
@@ -210,7 +209,7 @@ luks_read(const LuksPlace *place, GError **error)
     guint8 raw[LUKS_HEADER_BYTES];
 
     luks->place = *place;
-    if (!read_raw(place, raw, error) ||
+    if (!late_gnutls_load(error) || !read_raw(place, raw, error) ||
         !take_name(place, raw, AT_CIPHER, "cipher's name", luks->cipher, error) ||
         !take_name(place, raw, AT_MODE, "cipher's mode", luks->mode, error) ||
         !take_name(place, raw, AT_HASH, "hash's name", luks->hash, error))

@@ -5,10 +5,9 @@
  * long as decrypting one sector, so every call makes its own, and there is nothing to lock. */
 #include "sector-cipher.h"
 
-#include <gnutls/crypto.h>
-
 #include "error.h"
 #include "key.h"
+#include "late-gnutls.h"
 
 #define BLOCK 16 /* bytes: AES's, and so the IV's */
 

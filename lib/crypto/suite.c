@@ -4,7 +4,8 @@
  * them. */
 #include "suite.h"
 
-#include <gnutls/crypto.h>
+#include "late-gnutls.h"
+
 #include <string.h>
 
 typedef struct {

@@ -3,8 +3,8 @@
 #ifndef STRATA_NBD_GUARD_H
 #define STRATA_NBD_GUARD_H
 
+#include "late-nbd.h"
 #include <glib.h>
-#include <libnbd.h>
 
 /* The socket of a handle, which libnbd opens and closes. Its number alone would not do: once it is
  * closed, the number may be another file's. */

@@ -4,7 +4,7 @@
 #ifndef STRATA_NBD_HANDLE_H
 #define STRATA_NBD_HANDLE_H
 
-#include <libnbd.h>
+#include "late-nbd.h"
 
 #include "nbd/guard.h"
 #include "nbd/target.h"

@@ -13,6 +13,7 @@
 #include "error.h"
 #include "nbd/connection.h"
 #include "node.h"
+#include "wait.h"
 
 /* A server that refused another connection is left alone with such wishes for so long. */
 #define NO_MORE_USEC (10 * G_USEC_PER_SEC)
@@ -441,6 +442,7 @@ remote_pool_run(RemotePool *first, RemoteRequest *requests, guint n, GError **er
     RemoteBatch batch = { .n_waiting = n };
     g_autofree char *failure = NULL;
 
+    wait_announce();
     g_cond_init(&batch.changed);
     g_mutex_lock(&pool->lock);
     if (!pool->connections[0].thread) /* an heir's, at first */
@@ -493,7 +495,8 @@ remote_pool_new(StrataNode *node, const RemoteTarget *target, const char *bitmap
 {
     g_autoptr(RemotePool) pool = pool_new(node, target, bitmap, NULL);
 
-    if (!start(pool, pool->connections, error) || !wait_until_met(pool, error))
+    if (!late_nbd_load(error) || !start(pool, pool->connections, error) ||
+        !wait_until_met(pool, error))
         return NULL;
     return g_steal_pointer(&pool);
 }

@@ -15,7 +15,7 @@
 #include "format.h"
 #include "node.h"
 
-/* Tables and bits are cached in slices, as in map.c. */
+/* Tables and bits are cached in slices, as in slices.c. */
 #define SLICE_BYTES (1u << 16)
 
 /* After so many slices one call stops short, so that whoever asked can do something else. */

@@ -11,14 +11,15 @@
  * belongs to a thread, so that none is left behind by one, or by a plugin that is unloaded. */
 #include "compressed.h"
 
-#include <gio/gio.h>
 #include <libdeflate.h>
 #include <string.h>
+#include <zlib.h>
 #include <zstd.h>
 
 #include "error.h"
 #include "format.h"
 #include "node.h"
+#include "wait.h"
 
 /* Each cluster that is being made holds its compressed bytes, 4 MiB at most, while the data of
  * compressed clusters further down is made for them. */
@@ -58,29 +59,23 @@ throw_no_memory(const Cluster *cluster, GError **error)
 
 /* -- Deflate -- */
 
-/* Where the stream goes on beyond the cluster libdeflate promises nothing about what it wrote. GLib
+/* Where the stream goes on beyond the cluster libdeflate promises nothing about what it wrote. zlib
  * stops where it is told to, but is slow, and no image of QEMU's needs it. */
 static gboolean
 inflate_beginning(const guint8 *data, gsize data_size, guint8 *bytes, gsize size)
 {
-    g_autoptr(GZlibDecompressor) decompressor =
-        g_zlib_decompressor_new(G_ZLIB_COMPRESSOR_FORMAT_RAW);
-    GConverterResult result = G_CONVERTER_CONVERTED;
-    gsize taken = 0, made = 0;
+    z_stream stream = {
+        .next_in = (guint8 *)data,
+        .avail_in = (uInt)data_size,
+        .next_out = bytes,
+        .avail_out = (uInt)size,
+    };
 
-    /* Each turn takes or makes something; else it is an error. */
-    while (made < size && result == G_CONVERTER_CONVERTED) {
-        gsize n_taken, n_made;
-
-        result = g_converter_convert(G_CONVERTER(decompressor), data + taken, data_size - taken,
-                                     bytes + made, size - made, G_CONVERTER_NO_FLAGS, &n_taken,
-                                     &n_made, NULL);
-        if (result == G_CONVERTER_ERROR)
-            return FALSE;
-        taken += n_taken;
-        made += n_made;
-    }
-    return made == size;
+    if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+        return FALSE;
+    (void)inflate(&stream, Z_SYNC_FLUSH);
+    inflateEnd(&stream);
+    return stream.avail_out == 0;
 }
 
 static gboolean
@@ -185,18 +180,33 @@ read_data(const Cluster *cluster, const TableKey *key, guint8 *data, GError **er
 }
 
 static gboolean
-make_cluster(const TableKey *key, gpointer cluster_data, guint8 *bytes, gsize size, GError **error)
+decompress(const Cluster *cluster, const TableKey *key, const guint8 *data, guint8 *bytes,
+           gsize size, GError **error)
 {
-    const Cluster *cluster = cluster_data;
-    g_autofree guint8 *data = g_malloc(key->length);
-
-    if (!read_data(cluster, key, data, error))
-        return FALSE;
+    wait_announce();
     if (cluster->qcow2->header->compression_type == QCOW2_COMPRESSION_ZSTD)
         return unzstd_cluster(cluster, key, data, bytes, size, error);
     return inflate_cluster(cluster, key, data, bytes, size, error);
 }
 
+/* The compressed bytes lie meanwhile in memory of the cache, and in as much of it as a cluster has:
+ * so that the same pieces of it serve for both. */
+static gboolean
+make_cluster(const TableKey *key, gpointer cluster_data, guint8 *bytes, gsize size, GError **error)
+{
+    const Cluster *cluster = cluster_data;
+    TableCache *cache = cluster->node->graph->clusters;
+    guint8 *data;
+    Table *borrowed = table_cache_borrow(cache, MAX(key->length, size), &data);
+    gboolean is_made =
+        read_data(cluster, key, data, error) && decompress(cluster, key, data, bytes, size, error);
+
+    table_cache_return(cache, borrowed);
+    return is_made;
+}
+
+/* Who wants a whole cluster reads disks from one end to the other, and does not come back to it: it
+ * gets its own copy, and others keep what they use again. */
 gboolean
 qcow2_compressed_read(StrataNode *node, const Qcow2Place *place, guint64 guest, gsize length,
                       guint8 *buffer, GError **error)
@@ -209,9 +219,12 @@ qcow2_compressed_read(StrataNode *node, const Qcow2Place *place, guint64 guest, 
         .length = place->length,
     };
     Cluster cluster = { .node = node, .qcow2 = qcow2, .guest = guest };
-    g_autoptr(Table) bytes =
-        table_cache_make(node->graph->clusters, &key, cluster_size, make_cluster, &cluster, error);
+    TableCache *cache = node->graph->clusters;
+    g_autoptr(Table) bytes = NULL;
 
+    if (length == cluster_size)
+        return table_cache_copy(cache, &key, cluster_size, make_cluster, &cluster, buffer, error);
+    bytes = table_cache_make(cache, &key, cluster_size, make_cluster, &cluster, error);
     if (bytes == NULL)
         return FALSE;
     memcpy(buffer, bytes->bytes + (guest & (cluster_size - 1)), length);

@@ -3,12 +3,12 @@
 #ifndef STRATA_QCOW2_COMPRESSED_H
 #define STRATA_QCOW2_COMPRESSED_H
 
-#include "map.h"
-#include "qcow2.h"
+#include "locate.h"
 
 /* Reads from the compressed cluster at @place, which qcow2_locate() told for guest offset @guest:
- * @length bytes from there on, at most to the cluster's end. Decompressed clusters are remembered
- * for all users of the graph. DAMAGED, LIMIT, or what reading gave. Thread-safe. */
+ * @length bytes from there on, at most to the cluster's end. Decompressed clusters of which only a
+ * part is wanted are remembered for all users of the graph. DAMAGED, LIMIT, or what reading gave.
+ * Thread-safe. */
 gboolean qcow2_compressed_read(StrataNode *node, const Qcow2Place *place, guint64 guest,
                                gsize length, guint8 *buffer, GError **error);
 

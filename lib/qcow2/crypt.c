@@ -11,6 +11,7 @@
 #include "crypto/luks.h"
 #include "error.h"
 #include "format.h"
+#include "late-gnutls.h"
 #include "node.h"
 #include "opener.h"
 #include "spec.h"
@@ -118,6 +119,8 @@ open_aes(StrataNode *node, GBytes *secret, Qcow2Crypt *crypt, GError **error)
     gconstpointer bytes = g_bytes_get_data(secret, &size);
     int status;
 
+    if (!late_gnutls_load(error))
+        return FALSE;
     if (size > 0)
         memcpy(key.bytes, bytes, MIN(size, AES_KEY_BYTES));
     crypt->cipher = sector_cipher_new(&suite, key.bytes, &status);

@@ -24,6 +24,7 @@
 typedef struct {
     StrataNode *node;
     StrataNode *storage;
+    Qcow2Head head;
     guint8 raw[QCOW2_KNOWN_HEADER_LENGTH]; /* zero past header_length */
     guint32 header_length;
     guint64 incompatible;
@@ -58,7 +59,7 @@ read_string(const Reader *reader, const char *what, guint64 offset, gsize length
 {
     g_autofree char *string = g_malloc0(length + 1);
 
-    if (!strata_node_read(reader->storage, offset, length, string, error))
+    if (!qcow2_head_read(&reader->head, offset, length, string, error))
         return FALSE;
     while (length > 0 && string[length - 1] == '\0')
         length--;
@@ -82,7 +83,7 @@ read_fixed_part(Reader *reader, GError **error)
                             "not a qcow2 image: it has %" G_GSIZE_FORMAT
                             " bytes, and a qcow2 header has at least %d",
                             length, QCOW2_V2_HEADER_LENGTH);
-    if (!strata_node_read(reader->storage, 0, length, reader->raw, error))
+    if (!qcow2_head_read(&reader->head, 0, length, reader->raw, error))
         return FALSE;
     magic = field32(reader, QCOW2_AT_MAGIC);
     if (magic != QCOW2_MAGIC)
@@ -169,7 +170,7 @@ extensions_of(const Reader *reader)
 {
     return (Qcow2Extensions){
         .node = reader->node,
-        .storage = reader->storage,
+        .head = &reader->head,
         .offset = reader->header_length,
         .end = reader->extensions_end,
     };
@@ -230,7 +231,7 @@ take_luks_pointer(const Reader *reader, const Qcow2Extension *extension, GError 
                             "the header extension at offset 0x%" G_GINT64_MODIFIER "x, which leads"
                             " to the LUKS header, has %u bytes; there is one, of %d bytes",
                             extension->offset, extension->length, QCOW2_CRYPT_EXTENSION_LENGTH);
-    if (!strata_node_read(reader->storage, extension->offset, sizeof raw, raw, error))
+    if (!qcow2_head_read(&reader->head, extension->offset, sizeof raw, raw, error))
         return FALSE;
     reader->header->luks_offset = load_be64(raw, sizeof raw, QCOW2_CRYPT_AT_OFFSET);
     reader->header->luks_length = load_be64(raw, sizeof raw, QCOW2_CRYPT_AT_LENGTH);
@@ -307,8 +308,7 @@ read_feature_names(const Reader *reader)
     } while (extension.type != QCOW2_EXTENSION_FEATURE_NAMES);
     length = MIN(extension.length, MAX_FEATURE_TABLE);
     g_byte_array_set_size(names, length);
-    if (length > 0 &&
-        !strata_node_read(reader->storage, extension.offset, length, names->data, NULL))
+    if (length > 0 && !qcow2_head_read(&reader->head, extension.offset, length, names->data, NULL))
         g_byte_array_set_size(names, 0);
     return g_steal_pointer(&names);
 }
@@ -511,6 +511,7 @@ qcow2_header_read(StrataNode *node, GError **error)
         .header = header,
     };
 
+    qcow2_head_init(&reader.head, reader.storage);
     if (!read_fixed_part(&reader, error) || !check_cluster_bits(&reader, error) ||
         !check_header_length(&reader, error) || !check_backing_place(&reader, error) ||
         !check_features(&reader, error) || !check_compression(&reader, error) ||

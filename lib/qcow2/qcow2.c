@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * qcow2.c - the qcow2 driver: its edges, its options, and what it tells of itself.
  *
- * The header is read and checked in header.c, the tables in map.c. node->state is a Qcow2. */
+ * The header is read and checked in header.c; slices.c and units.c read the tables. node->state is
+ * a Qcow2. */
 #include "qcow2.h"
 
 #include "bitmaps.h"
@@ -12,10 +13,11 @@
 #include "error.h"
 #include "format.h"
 #include "header.h"
-#include "map.h"
+#include "locate.h"
 #include "node.h"
 #include "snapshots.h"
 #include "spec.h"
+#include "units.h"
 
 /* Bitmaps record what is written to the disk of today, and mean nothing for a snapshot.
  * @opener: NULL for a node that is compared with an open one: what that one does not list is not
@@ -47,6 +49,8 @@ driver_open(StrataNode *node, StrataOpener *opener, GError **error)
     node->size = header->size;
     node->claims = TRUE;
     node->forward_roles = 1u << STRATA_ROLE_BACKING;
+    node->unit_bits = header->cluster_bits - (header->extended_l2 ? QCOW2_SUBCLUSTERS_BITS : 0);
+    node->data_role = header->has_data_file ? STRATA_ROLE_DATA_FILE : STRATA_ROLE_FILE;
     if (header->has_data_file && header->data_file_name != NULL)
         strata_opener_name_child(opener, STRATA_ROLE_DATA_FILE, header->data_file_name, NULL);
     if (header->backing_name != NULL)
@@ -145,15 +149,6 @@ driver_close(StrataNode *node)
     g_free(qcow2);
 }
 
-static gsize
-driver_map(StrataNode *node, const StrataRange *ranges, gsize n_ranges, StrataAnswer *answers,
-           gsize max_answers, GError **error)
-{
-    const Qcow2 *qcow2 = node->state;
-
-    return qcow2_map(node, qcow2->header, ranges, n_ranges, answers, max_answers, error);
-}
-
 /* @length bytes that @place keeps together. */
 static gboolean
 read_place(StrataNode *node, const Qcow2Place *place, guint64 offset, gsize length, guint8 *buffer,
@@ -171,7 +166,7 @@ read_place(StrataNode *node, const Qcow2Place *place, guint64 offset, gsize leng
                         offset);
 }
 
-/* map() says OWN of compressed clusters, and of all others in an encrypted image. */
+/* Compressed clusters, and all others in an encrypted image. */
 static gboolean
 driver_read(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GError **error)
 {
@@ -183,7 +178,7 @@ driver_read(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GErr
     for (; length > 0; offset += n, length -= n, buffer += n) {
         Qcow2Place place;
 
-        if (!qcow2_locate(node, header, offset, length, &place, error))
+        if (!qcow2_locate(node, offset, length, &place, error))
             return FALSE;
         n = MIN(length,
                 place.compressed ? cluster_size - (offset & (cluster_size - 1)) : place.length);
@@ -266,7 +261,12 @@ const StrataDriver strata_driver_qcow2 = {
     .open = driver_open,
     .storage_ready = driver_storage_ready,
     .close = driver_close,
-    .map = driver_map,
+    .seek_slice = qcow2_seek_slice,
+    .peek_slice = qcow2_peek_slice,
+    .prefetch_slice = qcow2_prefetch_slice,
+    .find_own = qcow2_find_own,
+    .tell_units = qcow2_tell_units,
+    .throw_damage = qcow2_throw_damage,
     .map_bitmap = driver_map_bitmap,
     .read = driver_read,
     .still_holds = driver_still_holds,

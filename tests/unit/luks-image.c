@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/af-splitter.h"
+#include "late-gnutls.h"
 
 #define SECTOR    512
 #define KEY_BYTES 32
@@ -84,6 +85,7 @@ luks_image_new(const guint8 *content, gsize size)
     GByteArray *image = g_byte_array_new();
     guint8 key[KEY_BYTES];
 
+    g_assert_true(late_gnutls_load(NULL));
     g_byte_array_set_size(image, LUKS_IMAGE_PAYLOAD);
     memset(image->data, 0, image->len);
     for (guint i = 0; i < KEY_BYTES; i++)

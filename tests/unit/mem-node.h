@@ -21,13 +21,28 @@ StrataNode *mem_node_new(const char *name, guint64 size, const MemExtent *extent
 /* A window on whatever is attached as its file: forwards everything, @offset further. */
 StrataNode *mem_window_new(const char *name, guint64 size, guint64 offset);
 
+/* The same for a node with tables (driver.h): the extents are DATA (of the file), OWN (compressed
+ * or encrypted) and ZERO; each begins and ends at a multiple of 1 << @unit_bits bytes, or at the
+ * end. What none covers is the backing file's. A table tells of @units_per_table units. */
+StrataNode *mem_table_node_new(const char *name, guint64 size, const MemExtent *extents,
+                               gsize n_extents, guint unit_bits, guint units_per_table);
+
+/* A leaf as mem_node_new() makes nodes: of data (OWN) and holes (ZERO). map() is quick. */
+StrataNode *mem_sparse_leaf_new(const char *name, guint64 size, const MemExtent *extents,
+                                gsize n_extents);
+
+/* What @node answers for that byte, whatever its kind. FALSE where it has a fault. */
+gboolean mem_node_tell(StrataNode *node, guint64 offset, StrataAnswer *out_answer);
+
 /* At most that many answers per call from now on, to see that callers ask again. */
 void mem_node_set_max_answers(StrataNode *node, gsize max_answers);
 
-/* map() fails (DAMAGED) where it would have to answer for this byte. */
+/* map() fails (DAMAGED) where it would have to answer for this byte; of a node with tables its unit
+ * is damaged. */
 void mem_node_set_fault(StrataNode *node, guint64 offset);
 
-/* How often map() was called, and how many answers it gave. */
+/* How often map() was called, and how many answers it gave; of a node with tables: how often one
+ * was opened, and how many units were told. */
 guint mem_node_get_n_calls(StrataNode *node);
 guint mem_node_get_n_answers(StrataNode *node);
 

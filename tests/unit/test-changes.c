@@ -128,6 +128,34 @@ open_image(TempDir *dir, const char *name)
                        temp_dir_path(dir, name));
 }
 
+/* A walk that is asked on from where it stopped tells no hole where data has been written. */
+static void
+test_a_hole_is_told_as_it_is(void)
+{
+    g_autoptr(TempDir) dir = temp_dir_new();
+    const char *path = temp_dir_path(dir, "a");
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    g_autoptr(StrataGraph) graph = NULL;
+    g_autoptr(StrataWalk) walk = NULL;
+    gsize n;
+
+    g_assert_cmpint(pwrite(fd, "a", 1, 0), ==, 1);
+    g_assert_cmpint(ftruncate(fd, 1 << 20), ==, 0);
+    graph = open_format("json:{\"driver\":\"raw\",\"file\":{\"filename\":\"%s\"}}", path);
+    settle(graph);
+    walk = strata_walk_new(strata_graph_get_top(graph));
+    for (guint64 at = 1 << 16; at < 1 << 20; at += 1 << 16) {
+        const StrataRun *runs;
+
+        g_assert_nonnull(strata_walk_resolve(walk, 0, 1 << 20, &n, NULL));
+        g_assert_cmpint(pwrite(fd, "b", 1, (off_t)at), ==, 1);
+        runs = strata_walk_resolve(walk, at, 1, &n, NULL);
+        g_assert_nonnull(runs);
+        g_assert_cmphex(runs[0].flags, ==, 0);
+    }
+    close(fd);
+}
+
 static void
 test_quiet(void)
 {
@@ -594,6 +622,7 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/changes/a-hole-is-told-as-it-is", test_a_hole_is_told_as_it_is);
     g_test_add_func("/changes/quiet", test_quiet);
     g_test_add_func("/changes/attributes", test_attributes);
     g_test_add_func("/changes/cached-table-changes", test_cached_table_changes);

@@ -8,6 +8,7 @@
 #include "crypto/af-splitter.h"
 #include "crypto/sector-cipher.h"
 #include "error.h"
+#include "late-gnutls.h"
 #include "mem-node.h"
 
 #define SECTOR 512
@@ -217,6 +218,7 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_assert_true(late_gnutls_load(NULL));
     g_test_add_func("/crypto/ieee-vector", test_ieee_vector);
     for (gsize i = 0; i < G_N_ELEMENTS(answers); i++) {
         g_autofree char *path =

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * test-holes.c - how often a file system is asked for holes, and what becomes of odd answers. This
- * program has an lseek() of its own, which the library's object files find before libc's. */
+ * program has an lseek() and an fstat() of its own, which the library's object files find before
+ * libc's. */
 #include "holes.h"
 
 #include <errno.h>
@@ -24,6 +25,14 @@ typedef enum {
 
 static FileSystem file_system;
 static guint n_seeks;
+static guint n_examined;
+
+int
+fstat(int fd, struct stat *out_stat)
+{
+    n_examined++;
+    return fstatat(fd, "", out_stat, AT_EMPTY_PATH);
+}
 
 off_t
 lseek(int fd, off_t offset, int whence)
@@ -46,6 +55,7 @@ typedef struct {
     int fd;
     HoleMap *map;
     guint64 size;
+    guint state; /* as of changes_get_state() */
 } Fixture;
 
 /* @n_blocks of 64 KiB, every other one a hole: the first, and so on. */
@@ -80,10 +90,11 @@ ask_by_block(Fixture *fixture)
     guint n_holes = 0;
 
     for (guint64 offset = 0; offset < fixture->size; offset += BLOCK) {
-        g_autoptr(HoleView) view = hole_map_get_view(fixture->map);
+        g_auto(HoleView) view = { 0 };
         gboolean is_hole;
 
-        g_assert_cmpuint(hole_view_find(view, offset, &is_hole), >, offset);
+        hole_view_open(&view, fixture->map, fixture->state);
+        g_assert_cmpuint(hole_view_find(&view, offset, &is_hole), >, offset);
         n_holes += is_hole;
     }
     return n_holes;
@@ -141,6 +152,37 @@ test_future_time(void)
     tear_down(&fixture);
 }
 
+static guint
+count_holes(Fixture *fixture, guint state)
+{
+    fixture->state = state;
+    return ask_by_block(fixture);
+}
+
+/* While the files are known to be in the same state, this one is not looked at again; in another
+ * state it is, once. */
+static void
+test_examined_once_in_a_state(void)
+{
+    enum { N_BLOCKS = 100 };
+    Fixture fixture;
+
+    set_up(&fixture, N_BLOCKS);
+    g_assert_cmpuint(count_holes(&fixture, 3), ==, N_BLOCKS / 2);
+    n_examined = n_seeks = 0;
+    g_assert_cmpuint(count_holes(&fixture, 3), ==, N_BLOCKS / 2);
+    g_assert_cmpuint(n_examined, ==, 0);
+    g_assert_cmpuint(n_seeks, ==, 0);
+    temp_dir_fill(fixture.dir, "a", 0, BLOCK, 1);
+    g_assert_cmpuint(count_holes(&fixture, 3), ==, N_BLOCKS / 2);
+    g_assert_cmpuint(n_examined, ==, 0);
+    g_assert_cmpuint(count_holes(&fixture, 5), ==, N_BLOCKS / 2 - 1);
+    g_assert_cmpuint(n_examined, ==, 1);
+    temp_dir_fill(fixture.dir, "a", 2 * BLOCK, BLOCK, 1);
+    g_assert_cmpuint(count_holes(&fixture, 0), ==, N_BLOCKS / 2 - 2);
+    tear_down(&fixture);
+}
+
 static void
 test_odd_file_systems(void)
 {
@@ -162,6 +204,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/holes/asked-once", test_asked_once);
     g_test_add_func("/holes/future-time", test_future_time);
+    g_test_add_func("/holes/examined-once-in-a-state", test_examined_once_in_a_state);
     g_test_add_func("/holes/odd-file-systems", test_odd_file_systems);
     return g_test_run();
 }

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "node.h"
 #include "temp-dir.h"
 
 /* top/overlay.qcow2 is opened; beside it lie top/sub and, outside, other. */
@@ -274,6 +275,12 @@ test_words(Fixture *f, gconstpointer data)
         { "allow-protocols", "http", STRATA_ERROR_SPEC },
         { "backing-format", "raw", -1 },
         { "backing-format", "file", STRATA_ERROR_SPEC },
+        { "metadata-cache", "1M", -1 },
+        { "metadata-cache", "64G", -1 },
+        { "metadata-cache", "1048575", STRATA_ERROR_SPEC },
+        { "metadata-cache", "68719476737", STRATA_ERROR_SPEC },
+        { "metadata-cache", "-1", STRATA_ERROR_SPEC },
+        { "metadata-cache", "much", STRATA_ERROR_SPEC },
         { "object", "what", STRATA_ERROR_SPEC },
         { "format", "raw", STRATA_ERROR_SPEC },
     };
@@ -289,6 +296,41 @@ test_words(Fixture *f, gconstpointer data)
     }
     g_assert_true(strata_policy_apply_all(f->policy, "allow", NULL, NULL));
     g_assert_false(strata_policy_apply_all(f->policy, "allow", dirs, NULL));
+}
+
+/* Reads tables of @n_bytes in all, twice. Returns whether all were there the second time. */
+static gboolean
+keeps_tables(const char *path, StrataPolicy *policy, guint64 n_bytes)
+{
+    const gsize size = 65536;
+    g_autoptr(StrataGraph) graph = open_text(path, policy, NULL);
+    guint64 work = 0;
+
+    for (guint i = 0; i < 2; i++) {
+        work = table_cache_count_work();
+        for (guint64 offset = 0; offset < n_bytes; offset += size)
+            table_unref(
+                table_cache_get(graph->tables, strata_graph_get_top(graph), offset, size, NULL));
+    }
+    return table_cache_count_work() == work;
+}
+
+/* Copies of a policy say the same. */
+static void
+test_metadata_cache(Fixture *f, gconstpointer data)
+{
+    enum { MIB = 1 << 20 };
+    const char *path = temp_dir_put_hole(f->dir, "tables", 40 * MIB);
+    g_autoptr(StrataPolicy) copy = NULL;
+
+    g_assert_true(keeps_tables(path, f->policy, 31 * MIB));
+    g_assert_false(keeps_tables(path, f->policy, 33 * MIB));
+    g_assert_true(strata_policy_set_metadata_cache(f->policy, 2 * MIB, NULL));
+    copy = strata_policy_copy(f->policy);
+    g_assert_true(keeps_tables(path, copy, MIB));
+    g_assert_false(keeps_tables(path, copy, 3 * MIB));
+    g_assert_true(strata_policy_set_metadata_cache(f->policy, 64 * MIB, NULL));
+    g_assert_true(keeps_tables(path, f->policy, 40 * MIB));
 }
 
 static void
@@ -650,6 +692,7 @@ main(int argc, char **argv)
     ADD("settings", test_settings);
     ADD("confined", test_confined);
     ADD("words", test_words);
+    ADD("metadata-cache", test_metadata_cache);
     ADD("dot-dot", test_dot_dot);
     ADD("allowed-dir-spellings", test_allowed_dir_spellings);
     ADD("allowed-root", test_allowed_root);

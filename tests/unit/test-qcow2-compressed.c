@@ -403,6 +403,35 @@ test_decompresses_once(void)
     g_assert_cmpuint(mem_node_get_n_reads(leaf) - before, ==, N_CLUSTERS - 1);
 }
 
+/* Whoever reads whole clusters leaves those in memory of which others read parts, and takes them
+ * from there; one of which a part is read is remembered beside them. */
+static void
+test_whole_clusters_are_not_remembered(void)
+{
+    const Shape *shape = ZSTD_64K;
+    const gsize size = 2 << 16;
+    g_autofree guint8 *bytes = make_bytes(9, size);
+    g_autoptr(Qcow2Image) image = image_new(shape, size);
+    g_autoptr(StrataGraph) graph = NULL;
+    StrataNode *leaf;
+    guint before;
+
+    for (guint64 at = 0; at < size; at += 1 << 16)
+        put_bytes(image, shape, at, bytes + at);
+    graph = image_open(image);
+    leaf = strata_graph_get_top(graph)->children[STRATA_ROLE_FILE];
+    expect_bytes(graph, 0, bytes, 1); /* the first one, and the tables */
+    before = mem_node_get_n_reads(leaf);
+    expect_bytes(graph, 0, bytes, size);
+    g_assert_cmpuint(mem_node_get_n_reads(leaf) - before, ==, 1);
+    expect_bytes(graph, 0, bytes, size);
+    g_assert_cmpuint(mem_node_get_n_reads(leaf) - before, ==, 2);
+    expect_bytes(graph, size - 2, bytes + size - 2, 2);
+    g_assert_cmpuint(mem_node_get_n_reads(leaf) - before, ==, 3);
+    expect_bytes(graph, 0, bytes, size);
+    g_assert_cmpuint(mem_node_get_n_reads(leaf) - before, ==, 3);
+}
+
 /* -- Images in images -- */
 
 static Qcow2Image *
@@ -480,7 +509,7 @@ test_nesting_is_bounded(void)
     guint64 before = table_cache_count_work();
 
     table_cache_free(graph->clusters);
-    graph->clusters = table_cache_new(0);
+    graph->clusters = table_cache_new(0, 0);
     g_assert_false(open_nodes(graph, &error));
     g_assert_error(error, STRATA_ERROR, STRATA_ERROR_LIMIT);
     g_assert_nonnull(strstr(error->message, "is itself compressed"));
@@ -506,6 +535,8 @@ main(int argc, char **argv)
     g_test_add_func("/qcow2-compressed/too-long", test_too_long);
     g_test_add_func("/qcow2-compressed/several-frames", test_several_frames);
     g_test_add_func("/qcow2-compressed/decompresses-once", test_decompresses_once);
+    g_test_add_func("/qcow2-compressed/whole-clusters-are-not-remembered",
+                    test_whole_clusters_are_not_remembered);
     g_test_add_func("/qcow2-compressed/nested", test_nested);
     g_test_add_func("/qcow2-compressed/nesting-is-bounded", test_nesting_is_bounded);
     return g_test_run();

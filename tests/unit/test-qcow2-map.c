@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include "error.h"
+#include "node.h"
 #include "qcow2-image.h"
 #include "qcow2/format.h"
-#include "qcow2/map.h"
-#include "qcow2/qcow2.h"
+#include "qcow2/locate.h"
+#include "table-map.h"
 
 #define COPIED     QCOW2_ENTRY_COPIED
 #define ZERO       QCOW2_ENTRY_ZERO
@@ -23,7 +24,7 @@ map_all(StrataGraph *graph, const StrataRange *ranges, gsize n_ranges, gsize *ou
     StrataNode *node = strata_graph_get_top(graph);
     StrataAnswer *answers = g_new(StrataAnswer, 1000);
 
-    *out_n = node->driver->map(node, ranges, n_ranges, answers, 1000, &error);
+    *out_n = table_map(node, ranges, n_ranges, answers, 1000, &error);
     g_assert_no_error(error);
     return answers;
 }
@@ -36,7 +37,7 @@ expect_damage(StrataGraph *graph, guint64 offset, guint64 length, const char *wo
     StrataRange range = { offset, length };
     StrataAnswer answer;
 
-    g_assert_cmpuint(node->driver->map(node, &range, 1, &answer, 1, &error), ==, 0);
+    g_assert_cmpuint(table_map(node, &range, 1, &answer, 1, &error), ==, 0);
     g_assert_error(error, STRATA_ERROR, STRATA_ERROR_DAMAGED);
     if (strstr(error->message, words) == NULL)
         g_error("'%s' is not in '%s'", words, error->message);
@@ -302,11 +303,10 @@ check_locate(const Trial *trial, guint64 guest, const StrataAnswer *answer)
 {
     g_autoptr(GError) error = NULL;
     StrataNode *node = strata_graph_get_top(trial->graph);
-    const Qcow2 *qcow2 = node->state;
     const Unit *unit = oracle(trial, guest);
     guint64 storage_size = trial->image->bytes->len;
     Qcow2Place place;
-    gboolean found = qcow2_locate(node, qcow2->header, guest, answer->length, &place, &error);
+    gboolean found = qcow2_locate(node, guest, answer->length, &place, &error);
 
     if (unit->n_sectors > 0 && unit->host >= storage_size) {
         g_assert_false(found);
@@ -395,7 +395,7 @@ check_once(const Trial *trial)
 
     if (n_ranges == 0)
         return;
-    n = node->driver->map(node, ranges, n_ranges, answers, max, &error);
+    n = table_map(node, ranges, n_ranges, answers, max, &error);
     g_assert_cmpuint(n, <=, max);
     check_answers(trial, ranges, n_ranges, answers, n, &stopped_at);
     g_assert_true((n == 0) == (error != NULL));
@@ -641,6 +641,50 @@ test_truncated_l2_table(void)
     expect_damage(graph, per_slice, 1, "past the end of the file");
 }
 
+static void
+open_whole_table(StrataNode *node)
+{
+    g_auto(StrataSlice) slice = { 0 };
+
+    g_assert_true(node->driver->seek_slice(node, &slice, 0, node->size, NULL));
+    g_assert_cmpuint(slice.table->size, ==, 65536);
+}
+
+/* Who asks about a few clusters opens a part of the table, unless all of it is there; it tells the
+ * same, and ends where the next part begins. */
+static void
+test_parts_of_tables(void)
+{
+    const guint64 cluster = 1 << 16, span = 512 * cluster;
+    g_autoptr(Qcow2Image) image = plain_image(16 * span);
+    g_autoptr(StrataGraph) graph = NULL;
+    StrataNode *node;
+
+    for (guint i = 0; i < 16; i++)
+        qcow2_image_set_entry(image, i * span, (0x100000 + i * cluster) | COPIED, 0);
+    graph = open_plain(image);
+    node = strata_graph_get_top(graph);
+    for (guint whole = 0; whole < 2; whole++) {
+        for (guint i = 0; i < 16; i++) {
+            g_auto(StrataSlice) slice = { 0 };
+            StrataRange range = { i * span, 2 * cluster };
+            StrataAnswer answers[4];
+
+            g_assert_true(
+                node->driver->seek_slice(node, &slice, i * span + 5, i * span + 10, NULL));
+            g_assert_cmphex(slice.begin, ==, whole ? 0 : i * span);
+            g_assert_cmphex(slice.end, ==, whole ? 16 * span : (i + 1) * span);
+            g_assert_cmpuint(slice.table->size, ==, whole ? 65536 : 4096);
+            g_assert_cmpuint(table_map(node, &range, 1, answers, 4, NULL), ==, 2);
+            expect_answer(&answers[0], STRATA_ANSWER_DATA, STRATA_ROLE_FILE, 0x100000 + i * cluster,
+                          cluster);
+            expect_answer(&answers[1], STRATA_ANSWER_ABSENT, 0, 0, cluster);
+        }
+        table_cache_clear(graph->tables);
+        open_whole_table(node);
+    }
+}
+
 /* The driver reads what it called OWN; that this is no longer so is told. */
 static void
 test_reads_only_what_it_delivers(void)
@@ -673,10 +717,9 @@ test_locates_only_what_is_there(void)
     for (gsize i = 0; i < G_N_ELEMENTS(guests); i++) {
         g_autoptr(GError) error = NULL;
         StrataNode *node = strata_graph_get_top(graph);
-        const Qcow2 *qcow2 = node->state;
         Qcow2Place place;
 
-        g_assert_false(qcow2_locate(node, qcow2->header, guests[i] + 5, 1, &place, &error));
+        g_assert_false(qcow2_locate(node, guests[i] + 5, 1, &place, &error));
         g_assert_error(error, STRATA_ERROR, STRATA_ERROR_DAMAGED);
         g_assert_nonnull(strstr(error->message, "is being written to"));
     }
@@ -721,6 +764,7 @@ main(int argc, char **argv)
     g_test_add_func("/qcow2-map/data-file-offset-zero", test_data_file_offset_zero);
     g_test_add_func("/qcow2-map/damaged-l1-entry", test_damaged_l1_entry);
     g_test_add_func("/qcow2-map/truncated-l2-table", test_truncated_l2_table);
+    g_test_add_func("/qcow2-map/parts-of-tables", test_parts_of_tables);
     g_test_add_func("/qcow2-map/reads-only-what-it-delivers", test_reads_only_what_it_delivers);
     g_test_add_func("/qcow2-map/locates-only-what-is-there", test_locates_only_what_is_there);
     g_test_add_func("/qcow2-map/data-file-must-be-there", test_data_file_must_be_there);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mem-node.h"
+#include "walk-model.h"
 #include "walk.h"
 
 #define M (1024 * 1024ull)
@@ -66,18 +67,6 @@ overlay_over_base(void)
     mem_node_attach(base, STRATA_ROLE_FILE, leaf("base-file", 2 * M));
     mem_node_attach(overlay, STRATA_ROLE_FILE, leaf("overlay-file", 4 * M));
     return mem_node_attach(overlay, STRATA_ROLE_BACKING, base);
-}
-
-static char *
-run_to_string(const StrataRun *run)
-{
-    return g_strdup_printf(
-        "%" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT " %s%s%s %u %s %s@%" G_GUINT64_FORMAT "\n",
-        run->offset, run->length, run->flags & STRATA_RUN_ZERO ? "zero" : "data",
-        run->flags & STRATA_RUN_PAST_END ? ",past-end" : "",
-        run->flags & STRATA_RUN_COMPRESSED ? ",compressed" : "", run->depth,
-        run->claimant ? strata_node_get_name(run->claimant) : "-",
-        run->leaf ? strata_node_get_name(run->leaf) : "-", run->leaf ? run->leaf_offset : 0);
 }
 
 static gboolean
@@ -629,51 +618,6 @@ test_explain(void)
     g_assert_cmpuint(run.leaf_offset, ==, 131172);
 }
 
-/* What the model finds for a byte that no walk can tell. */
-#define FAULT 0x8000
-
-/* The model: one byte, by recursion, straight from the words of docs/resolving.md. */
-static StrataRun
-model_byte(StrataNode *node, guint64 offset, StrataNode *claimant, guint crossed)
-{
-    StrataRange range = { offset, 1 };
-    StrataAnswer answer;
-    StrataRun run = { .claimant = claimant, .depth = crossed };
-    gsize n = node->driver->map(node, &range, 1, &answer, 1, NULL);
-    StrataNode *child;
-
-    if (n == 0)
-        return (StrataRun){ .flags = FAULT };
-    if (!claimant && answer.kind != STRATA_ANSWER_FORWARD && answer.kind != STRATA_ANSWER_ABSENT) {
-        run.claimant = claimant = node;
-        run.depth = crossed = crossed + 1;
-    }
-    if (answer.kind == STRATA_ANSWER_OWN) {
-        run.leaf = node;
-        run.leaf_offset = offset;
-        return run;
-    }
-    if (answer.kind == STRATA_ANSWER_ZERO || answer.kind == STRATA_ANSWER_ABSENT) {
-        run.flags = STRATA_RUN_ZERO;
-        run.depth = claimant ? crossed : 0;
-        return run;
-    }
-    child = node->children[answer.role];
-    if (answer.role == STRATA_ROLE_BACKING && !claimant)
-        crossed++;
-    if (answer.child_offset < child->size)
-        return model_byte(child, answer.child_offset, claimant, crossed);
-    if (answer.role != STRATA_ROLE_BACKING) {
-        run.leaf = child;
-        run.leaf_offset = answer.child_offset;
-        return run;
-    }
-    run.flags = STRATA_RUN_ZERO | (claimant ? 0 : STRATA_RUN_PAST_END);
-    run.claimant = claimant ? claimant : child;
-    run.depth = claimant ? crossed : crossed + 1;
-    return run;
-}
-
 /* A random node with random children, @budget levels deep at most; sizes are small, so that every
  * byte can be asked. */
 static StrataNode *
@@ -730,48 +674,6 @@ forwards_past_storage(StrataNode *node)
     return FALSE;
 }
 
-/* Compares the bytes of a run with the model, and returns where it ends. */
-static guint64
-check_run(StrataNode *top, const StrataRun *run, guint32 seed)
-{
-    for (guint64 j = 0; j < run->length; j++) {
-        StrataRun model = model_byte(top, run->offset + j, NULL, 0);
-
-        if (run->claimant != model.claimant || run->depth != model.depth ||
-            run->flags != model.flags || run->leaf != model.leaf ||
-            (model.leaf && run->leaf_offset + j != model.leaf_offset)) {
-            g_autofree char *got = run_to_string(run);
-            g_autofree char *want = run_to_string(&model);
-
-            g_error("seed %u byte %" G_GUINT64_FORMAT ": got %swant %s", seed, run->offset + j, got,
-                    want);
-        }
-    }
-    return run->offset + run->length;
-}
-
-static void
-check_against_model(StrataNode *top, GRand *rand, guint32 seed)
-{
-    g_autoptr(StrataWalk) walk = walk_new_sized(top, g_rand_int_range(rand, 1, 50));
-    guint64 offset = 0;
-
-    while (offset < top->size) {
-        guint64 length = g_rand_int_range(rand, 1, top->size - offset + 1);
-        g_autoptr(GError) error = NULL;
-        gsize n;
-        const StrataRun *runs = strata_walk_resolve(walk, offset, length, &n, &error);
-
-        if (!runs) {
-            g_assert_error(error, STRATA_ERROR, STRATA_ERROR_DAMAGED);
-            g_assert_cmpuint(model_byte(top, offset, NULL, 0).flags, ==, FAULT);
-            offset++;
-        }
-        for (gsize i = 0; i < n; i++)
-            offset = check_run(top, &runs[i], seed);
-    }
-}
-
 static void
 test_random_graphs(void)
 {
@@ -782,6 +684,7 @@ test_random_graphs(void)
         guint n_nodes = 0;
         StrataNode *top = random_node(rand, 4, &n_nodes);
         g_autoptr(StrataGraph) graph = mem_graph_new(top);
+        g_autoptr(StrataWalk) walk = NULL;
         gboolean usable = TRUE;
 
         for (guint i = 0; i < n_nodes; i++)
@@ -793,7 +696,8 @@ test_random_graphs(void)
 
             mem_node_set_fault(node, g_rand_int_range(rand, 0, node->size));
         }
-        check_against_model(top, rand, seed);
+        walk = walk_new_sized(top, g_rand_int_range(rand, 1, 50));
+        walk_model_check(top, walk, rand, seed);
         checked++;
     }
 }
