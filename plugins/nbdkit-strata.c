@@ -133,6 +133,7 @@ plugin_config_complete(void)
     "                       others (repeatable).\n"                                       \
     "snapshot=NAME          The topmost image as it was at this internal snapshot.\n"     \
     "force-share=BOOL       Open images that somebody writes to, too.\n"                  \
+    "metadata-cache=SIZE    Memory for the tables of images (default: 32M).\n"            \
     "contexts=ADDRESS       Also serve all metadata contexts, such as\n"                  \
     "                       qemu:allocation-depth, at unix:PATH, tcp:[HOST:]PORT or\n"    \
     "                       vsock:[CID:]PORT.\n"                                          \

@@ -15,16 +15,20 @@ typedef enum {
     VIEW_OF_ABOVE,
 } ViewKind;
 
+/* Walks that no thread uses just now, the last used first: it knows what comes next. As many are
+ * made as there are requests in flight at once, which nbdkit's threads bound. */
+typedef struct {
+    GAsyncQueue *idle;     /* its own lock is held for a push or a pop and no longer */
+    StrataDetails details; /* what their runs tell */
+} WalkPool;
+
 struct _View {
     StrataGraph *graph; /* a reference */
     ViewKind kind;
     StrataNode *from; /* where the walk begins */
     StrataNode *node; /* the NODE of the name; for the image the same as from */
     char *description;
-
-    /* Walks that no thread uses just now. Its own lock is held for a push or a pop and no longer.
-     * As many are made as there are requests in flight at once, which nbdkit's threads bound. */
-    GAsyncQueue *idle_walks;
+    WalkPool to_map, to_read;
 };
 
 static const struct {
@@ -210,7 +214,8 @@ view_open(StrataGraph *graph, const char *name, GError **error)
     g_autoptr(View) view = g_new0(View, 1);
 
     view->graph = strata_graph_ref(graph);
-    view->idle_walks = g_async_queue_new_full(free_walk);
+    view->to_map.idle = g_async_queue_new_full(free_walk);
+    view->to_read.idle = g_async_queue_new_full(free_walk);
     view->node = parse_name(graph, name, &view->kind);
     if (view->node == NULL) {
         refuse_name(graph, name, error);
@@ -221,13 +226,17 @@ view_open(StrataGraph *graph, const char *name, GError **error)
 
     view->from = view->kind == VIEW_OF_IMAGE ? view->node : strata_graph_get_top(graph);
     view->description = describe(view);
+    view->to_map.details =
+        STRATA_DETAIL_ZERO | (view->kind != VIEW_OF_IMAGE ? STRATA_DETAIL_CLAIMANT : 0);
+    view->to_read.details = view->to_map.details | STRATA_DETAIL_PLACE;
     return g_steal_pointer(&view);
 }
 
 void
 view_free(View *view)
 {
-    g_async_queue_unref(view->idle_walks);
+    g_async_queue_unref(view->to_map.idle);
+    g_async_queue_unref(view->to_read.idle);
     strata_graph_unref(view->graph);
     g_free(view->description);
     g_free(view);
@@ -246,20 +255,25 @@ view_get_description(View *view)
 }
 
 static StrataWalk *
-take_walk(View *view)
+take_walk(View *view, WalkPool *pool)
 {
-    StrataWalk *walk = g_async_queue_try_pop(view->idle_walks);
+    StrataWalk *walk = g_async_queue_try_pop(pool->idle);
 
-    return walk != NULL ? walk : strata_walk_new(view->from);
+    if (walk == NULL) {
+        walk = strata_walk_new(view->from);
+        strata_walk_set_details(walk, pool->details);
+    }
+    return walk;
 }
 
 static void
-give_back_walk(View *view, StrataWalk *walk)
+give_back_walk(WalkPool *pool, StrataWalk *walk)
 {
-    g_async_queue_push(view->idle_walks, walk);
+    g_async_queue_push_front(pool->idle, walk);
 }
 
-/* Whether the view shows what supplies @run; what it does not show is a hole in it. */
+/* Whether the view shows what supplies @run; what it does not show is a hole in it. (Of the image
+ * itself the map does not ask for claimants: what has none is zeros, and a hole so or so.) */
 static gboolean
 is_shown(View *view, const StrataRun *run)
 {
@@ -330,13 +344,13 @@ visit_range(View *view, StrataWalk *walk, guint64 offset, guint64 length, VisitF
 }
 
 static gboolean
-visit(View *view, guint64 offset, guint64 length, VisitFunc func, gpointer user_data,
-      GError **error)
+visit(View *view, WalkPool *pool, guint64 offset, guint64 length, VisitFunc func,
+      gpointer user_data, GError **error)
 {
-    StrataWalk *walk = take_walk(view);
+    StrataWalk *walk = take_walk(view, pool);
     VisitResult result = visit_range(view, walk, offset, length, func, user_data, error);
 
-    give_back_walk(view, walk);
+    give_back_walk(pool, walk);
     return result != VISIT_FAILED;
 }
 
@@ -359,7 +373,7 @@ view_read(View *view, guint64 offset, gsize length, void *buffer, GError **error
 {
     guint8 *next = buffer;
 
-    return visit(view, offset, length, read_run, &next, error);
+    return visit(view, &view->to_read, offset, length, read_run, &next, error);
 }
 
 static VisitResult
@@ -373,7 +387,7 @@ prefetch_run(const StrataRun *run, ViewContent content, gpointer user_data, GErr
 gboolean
 view_prefetch(View *view, guint64 offset, guint64 length, GError **error)
 {
-    return visit(view, offset, length, prefetch_run, NULL, error);
+    return visit(view, &view->to_read, offset, length, prefetch_run, NULL, error);
 }
 
 /* The extent that is still growing, and where the finished ones go. */
@@ -419,7 +433,8 @@ view_map(View *view, guint64 offset, guint64 length, gsize max_extents, ViewExte
     Mapping map = { .room = max_extents, .func = func, .user_data = user_data };
     g_autoptr(GError) local_error = NULL;
 
-    if (!visit(view, offset, length, map_run, &map, &local_error) && map.length == 0) {
+    if (!visit(view, &view->to_map, offset, length, map_run, &map, &local_error) &&
+        map.length == 0) {
         g_propagate_error(error, g_steal_pointer(&local_error));
         return FALSE;
     }

@@ -2,8 +2,9 @@
  * activation.c - LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES. */
 #include "activation.h"
 
+#include "late-systemd.h"
+
 #include <strata/strata.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 static void
@@ -21,9 +22,16 @@ activation_take(GError **error)
 {
     GArray *sockets = g_array_new(FALSE, FALSE, sizeof(HandedSocket));
     g_autofree char **names = NULL; /* by malloc(), as GLib's memory is */
-    int count = sd_listen_fds_with_names(1, &names);
+    int count;
 
     g_array_set_clear_func(sockets, clear_socket);
+    if (g_getenv("LISTEN_FDS") == NULL)
+        return sockets;
+    if (!late_systemd_load(error)) {
+        g_array_unref(sockets);
+        return NULL;
+    }
+    count = sd_listen_fds_with_names(1, &names);
     for (int i = 0; i < count; i++) {
         HandedSocket handed = { .fd = SD_LISTEN_FDS_START + i, .name = names[i] };
 

@@ -23,7 +23,9 @@ make_policy(const Options *options, GError **error)
     if (!strata_policy_apply_all(policy, "allow", options->allow, error) ||
         !strata_policy_apply_all(policy, "allow-protocols", options->allow_protocols, error) ||
         !strata_policy_apply_all(policy, "object", options->objects, error) ||
-        !strata_policy_set_backing_format(policy, options->backing_format, error))
+        !strata_policy_set_backing_format(policy, options->backing_format, error) ||
+        (options->metadata_cache != NULL &&
+         !strata_policy_apply(policy, "metadata-cache", options->metadata_cache, error)))
         return NULL;
     return g_steal_pointer(&policy);
 }

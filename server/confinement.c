@@ -67,6 +67,13 @@ note_options(SandboxNeeds *needs, const Options *options)
     sandbox_needs_add_objects(needs, options->objects);
 }
 
+/* Of which nobody knows yet what they need. */
+static gboolean
+may_open_more_images(const Options *options)
+{
+    return options->config != NULL || options->directory != NULL;
+}
+
 gboolean
 confinement_prepare(Confinement *confinement, const Options *options, GError **error)
 {
@@ -78,7 +85,7 @@ confinement_prepare(Confinement *confinement, const Options *options, GError **e
     }
     note_options(&confinement->needs, options);
     confinement->options = options;
-    return TRUE;
+    return !may_open_more_images(options) || strata_load_libraries(error);
 }
 
 /* With the rights that the server has from now on. What is not there, as a list of revoked

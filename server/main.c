@@ -283,7 +283,7 @@ tell_ready(Server *server)
 static gboolean
 serve(Server *server, GError **error)
 {
-    if (!entrances_take(&server->entrances, server->options, error) ||
+    if (!notify_prepare(error) || !entrances_take(&server->entrances, server->options, error) ||
         !confinement_prepare(&server->confinement, server->options, error) ||
         !make_engine(server, error))
         return FALSE;
@@ -298,9 +298,11 @@ serve(Server *server, GError **error)
         !confinement_enter(&server->confinement, server->child, error))
         return FALSE;
     log_writer_start();
+    /* From here on clients are answered: what can come later does. */
+    if (!entrances_start(&server->entrances, server->engine, error))
+        return FALSE;
     watch_signals(server);
-    if (!entrances_start(&server->entrances, server->engine, error) ||
-        !metrics_start(server->metrics, strata_engine_get_counters(server->engine), error) ||
+    if (!metrics_start(server->metrics, strata_engine_get_counters(server->engine), error) ||
         !pid_file_write(&server->pid_file, error))
         return FALSE;
     tell_ready(server);
@@ -371,7 +373,9 @@ main(int argc, char **argv)
     int status = EXIT_FAILURE;
 
     descriptors_fill_standard();
-    setlocale(LC_ALL, "");
+    /* What text is made of, and its language: the rest, which nothing here needs, is ten files. */
+    setlocale(LC_CTYPE, "");
+    setlocale(LC_MESSAGES, "");
     limits_bound_process();
     log_writer_install();
     if (options_parse(&options, argc, argv, &error) &&

@@ -6,6 +6,9 @@
 
 #include "engine.h"
 
+/* Before anything else of it, and before the process gives up reading files. */
+gboolean notify_prepare(GError **error);
+
 /* @status: a line for people */
 void notify_ready(const char *status);
 void notify_reloading(void);

@@ -76,6 +76,8 @@ static const Row rows[] = {
       "Recognise the format of backing files that no header tells" },
     { "force-share", '\0', KIND_FLAG, AT(force_share), NULL, NULL,
       "Open files that somebody writes to, and let others write" },
+    { "metadata-cache", '\0', KIND_NAME, AT(metadata_cache), "SIZE", "a number of bytes, as in 64M",
+      "Memory for the tables of each image's graph (default: 32M)" },
     { "object", '\0', KIND_NAMES, AT(objects), "TEXT", "an object, as in secret,id=ID,file=PATH",
       "Lend a secret or TLS credentials to IMAGE (may be repeated)" },
     { "load-snapshot", 'l', KIND_NAME, AT(load_snapshot), "SNAPSHOT", "a snapshot",
@@ -461,6 +463,7 @@ find_idle_option(const Options *options, gboolean *out_is_for_directory)
         { options->allow_protocols != NULL, TRUE, "--allow-protocols" },
         { options->probe, TRUE, "--probe" },
         { options->force_share, TRUE, "--force-share" },
+        { options->metadata_cache != NULL, TRUE, "--metadata-cache" },
         { options->objects != NULL, TRUE, "--object" },
         { options->access != NULL, TRUE, "--access" },
     };

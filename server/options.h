@@ -16,6 +16,7 @@ typedef struct {
     gboolean probe;       /* recognise formats that no header tells */
     char **allow_protocols;
     gboolean force_share;
+    char *metadata_cache;         /* a size; NULL: the default */
     char **objects;               /* as strata_policy_add_object() takes them */
     char *load_snapshot;          /* NULL: the disk of today */
     SnapshotQuery snapshot_query; /* what load_snapshot means */

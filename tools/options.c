@@ -10,6 +10,7 @@ options_clear(Options *options)
     g_clear_pointer(&options->allow_protocols, g_strfreev);
     g_clear_pointer(&options->backing_format, g_free);
     g_clear_pointer(&options->objects, g_strfreev);
+    g_clear_pointer(&options->metadata_cache, g_free);
     g_clear_pointer(&options->snapshot, g_free);
     g_clear_pointer(&options->operands, g_strfreev);
 }
@@ -37,6 +38,8 @@ options_add_shared(Options *options, GOptionContext *context)
           "OBJECT" },
         { "force-share", 'U', 0, G_OPTION_ARG_NONE, &options->force_share,
           "open images that somebody writes to, too", NULL },
+        { "metadata-cache", 0, 0, G_OPTION_ARG_STRING, &options->metadata_cache,
+          "memory for the tables of images (default: 32M)", "SIZE" },
         { "snapshot", 0, 0, G_OPTION_ARG_FILENAME, &options->snapshot,
           "the topmost image as it was at this internal snapshot (ID or name)", "NAME" },
         { "json", 0, 0, G_OPTION_ARG_NONE, &options->json, "print JSON", NULL },
@@ -102,7 +105,9 @@ options_make_policy(const Options *options, GError **error)
     if (!strata_policy_apply_all(policy, "allow", options->allow_dirs, error) ||
         !strata_policy_apply_all(policy, "allow-protocols", options->allow_protocols, error) ||
         !strata_policy_apply_all(policy, "object", options->objects, error) ||
-        !strata_policy_set_backing_format(policy, options->backing_format, error))
+        !strata_policy_set_backing_format(policy, options->backing_format, error) ||
+        (options->metadata_cache != NULL &&
+         !strata_policy_apply(policy, "metadata-cache", options->metadata_cache, error)))
         return NULL;
     strata_policy_set_probe(policy, options->probe);
     strata_policy_set_force_share(policy, options->force_share);
@@ -150,6 +155,7 @@ options_find_local(const Options *options)
         { options->probe, "--probe" },
         { options->objects != NULL, "--object" },
         { options->force_share, "--force-share" },
+        { options->metadata_cache != NULL, "--metadata-cache" },
         { options->snapshot != NULL, "--snapshot" },
     };
 

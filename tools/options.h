@@ -15,6 +15,7 @@ typedef struct {
     gboolean probe;
     char **objects;
     gboolean force_share;
+    char *metadata_cache;
     char *snapshot;
     gboolean json;
     char **operands; /* as many as the verb takes */

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * acceptor.c - the thread that accepts clients, and looks after the deadlines of those it has. */
+ * acceptor.c - the thread that accepts clients, and looks after the deadlines of those it has; and
+ * threads with nothing to do that accept them in its place.
+ *
+ * A client that comes alone is accepted by the thread, which has another serve it. That one, when
+ * it is done, waits at the desk, and the thread watches listeners no more: whoever waits there
+ * accepts the next client and serves it at once. When the last of them has got one, the thread asks
+ * for a further one, so that clients who come one after the other, or some at a time, wake nobody
+ * but who serves them; when the last of them has waited for long enough, the thread watches again.
+ * A listener that is to rest, or fails, is left to the thread. */
 #include "acceptor.h"
 
+#include "desk.h"
 #include "listen/listen.h"
 
 #include <errno.h>
@@ -10,6 +19,9 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* How long a thread waits for a client. */
+#define WAIT_USEC (500 * G_TIME_SPAN_MILLISECOND)
 
 /* How long accepting rests after a failure that time may mend, such as no free descriptor. */
 #define REST_USEC (200 * G_TIME_SPAN_MILLISECOND)
@@ -22,6 +34,7 @@ struct _Acceptor {
     GThread *thread; /* of who starts and stops; NULL: not running */
     gint stopping;   /* atomic */
     gint turns;      /* atomic */
+    Desk desk;
 
     guint n_listeners; /* constant while the thread runs, as are the two arrays */
     Door *doors;
@@ -38,6 +51,7 @@ acceptor_new(const AcceptorOwner *owner, Log *log)
     acceptor->owner = *owner;
     acceptor->log = log;
     acceptor->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    desk_init(&acceptor->desk);
     return acceptor;
 }
 
@@ -49,6 +63,7 @@ acceptor_free(Acceptor *acceptor)
         door_clear(&acceptor->doors[i]);
     g_free(acceptor->doors);
     g_free(acceptor->entries);
+    desk_clear(&acceptor->desk);
     if (acceptor->wake >= 0)
         close(acceptor->wake);
     g_free(acceptor);
@@ -76,19 +91,39 @@ is_stopping(Acceptor *acceptor)
     return g_atomic_int_get(&acceptor->stopping);
 }
 
+static int
+accept_from(Acceptor *acceptor, guint i)
+{
+    const Listener *listener = g_ptr_array_index(acceptor->listeners, i);
+
+    return accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+/* Whether the client has gone already, or another thing went wrong that concerns it alone. */
+static gboolean
+concerns_one(int failed)
+{
+    return failed == EAGAIN || failed == EINTR || failed == ECONNABORTED;
+}
+
+/* Returns: (nullable): the client; NULL if it was turned away */
+static gpointer
+let_in(Acceptor *acceptor, int fd, guint i)
+{
+    door_take_token(&acceptor->doors[i]);
+    return acceptor->owner.came(fd, &acceptor->doors[i], acceptor->owner.data);
+}
+
 static void
 accept_one(Acceptor *acceptor, guint i)
 {
-    int fd = accept4(acceptor->entries[i + 1].fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept_from(acceptor, i);
     int saved_errno = errno;
+    gpointer client = fd >= 0 ? let_in(acceptor, fd, i) : NULL;
 
-    if (fd >= 0) {
-        door_take_token(&acceptor->doors[i]);
-        acceptor->owner.came(fd, &acceptor->doors[i], acceptor->owner.data);
-        return;
-    }
-    /* The client has gone already, or another thing that concerns it alone. */
-    if (saved_errno == EAGAIN || saved_errno == EINTR || saved_errno == ECONNABORTED)
+    if (client != NULL)
+        acceptor->owner.serve(client, acceptor->owner.data);
+    if (fd >= 0 || concerns_one(saved_errno))
         return;
     log_failure(acceptor->log, 0, "cannot accept a client: %s", g_strerror(saved_errno));
     acceptor->rests_until = g_get_monotonic_time() + REST_USEC;
@@ -109,7 +144,9 @@ choose_listeners(Acceptor *acceptor, gint64 now)
         if (opens_at > now)
             next = MIN(next, opens_at);
         acceptor->entries[i + 1] = (struct pollfd){
-            .fd = may_accept && opens_at <= now ? listener->fd : -1, /* -1: is left out */
+            /* -1: is left out */
+            .fd = may_accept && opens_at <= now && !desk_watches(&acceptor->desk, i) ? listener->fd
+                                                                                     : -1,
             .events = POLLIN,
         };
     }
@@ -151,12 +188,80 @@ run(gpointer data)
         gboolean any = wait_for_clients(acceptor);
 
         g_atomic_int_inc(&acceptor->turns);
+        if (desk_was_short(&acceptor->desk) && !is_stopping(acceptor))
+            acceptor->owner.be_short(acceptor->owner.data);
         for (guint i = 0; any && i < acceptor->n_listeners; i++)
             if (acceptor->entries[i + 1].revents != 0 && !is_stopping(acceptor) &&
                 acceptor->owner.may_accept(acceptor->owner.data))
                 accept_one(acceptor, i);
     }
     return NULL;
+}
+
+static gboolean
+rests(Acceptor *acceptor, guint i)
+{
+    gint64 now = g_get_monotonic_time();
+
+    return door_opens_at(&acceptor->doors[i], now) > now;
+}
+
+/* Returns: (nullable): the client; NULL: another has to be waited for */
+static gpointer
+take_client(Acceptor *acceptor, guint i)
+{
+    gboolean is_resting = rests(acceptor, i);
+    int fd = is_resting ? -1 : accept_from(acceptor, i);
+    gpointer client;
+
+    if (fd < 0 && (is_resting || !concerns_one(errno))) {
+        desk_give_up(&acceptor->desk, i);
+        acceptor_wake(acceptor);
+        return NULL;
+    }
+    client = fd >= 0 ? let_in(acceptor, fd, i) : NULL;
+    if (client == NULL)
+        desk_arm(&acceptor->desk, i);
+    return client;
+}
+
+/* What the thread has watched so far. */
+static void
+take_over(Acceptor *acceptor)
+{
+    for (guint i = 0; i < acceptor->n_listeners; i++)
+        if (!rests(acceptor, i))
+            desk_watch(&acceptor->desk, i);
+    acceptor_wake(acceptor);
+}
+
+gpointer
+acceptor_wait_for_client(Acceptor *acceptor)
+{
+    gint64 deadline = g_get_monotonic_time() + WAIT_USEC;
+    gpointer client = NULL;
+    gboolean all_watched;
+    guint i;
+
+    if (!desk_enter(&acceptor->desk, &all_watched))
+        return NULL;
+    if (!all_watched)
+        take_over(acceptor);
+    while (client == NULL && desk_wait(&acceptor->desk, deadline, &i))
+        client = take_client(acceptor, i);
+    if (desk_leave(&acceptor->desk, client != NULL ? &i : NULL))
+        acceptor_wake(acceptor);
+    return client;
+}
+
+static void
+open_desk(Acceptor *acceptor)
+{
+    g_autofree int *fds = g_new(int, acceptor->n_listeners);
+
+    for (guint i = 0; i < acceptor->n_listeners; i++)
+        fds[i] = ((const Listener *)g_ptr_array_index(acceptor->listeners, i))->fd;
+    desk_open(&acceptor->desk, g_steal_pointer(&fds), acceptor->n_listeners);
 }
 
 gboolean
@@ -175,6 +280,7 @@ acceptor_start(Acceptor *acceptor, const GPtrArray *listeners, GError **error)
     acceptor->doors = g_new0(Door, acceptor->n_listeners);
     for (guint i = 0; i < acceptor->n_listeners; i++)
         door_init(&acceptor->doors[i]);
+    open_desk(acceptor);
     acceptor->thread = g_thread_try_new("accept", run, acceptor, &local_error);
     if (acceptor->thread != NULL)
         return TRUE;
@@ -191,4 +297,5 @@ acceptor_stop(Acceptor *acceptor)
         return;
     acceptor_wake(acceptor);
     g_thread_join(g_steal_pointer(&acceptor->thread));
+    desk_close(&acceptor->desk);
 }

@@ -7,6 +7,7 @@ account_init(Account *account, guint64 limit)
 {
     account->limit = limit;
     account->taken = 0;
+    account->n_waiting = 0;
     account->spare = g_ptr_array_new_with_free_func(g_free);
     g_mutex_init(&account->lock);
     g_cond_init(&account->given_back);
@@ -44,8 +45,10 @@ account_take(Account *account, guint64 bytes)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&account->lock);
 
+    account->n_waiting++;
     while (!has_room(account, bytes))
         g_cond_wait(&account->given_back, &account->lock);
+    account->n_waiting--;
     account->taken += bytes;
     shrink_spare(account);
 }
@@ -56,7 +59,8 @@ account_give_back(Account *account, guint64 bytes)
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&account->lock);
 
     account->taken -= bytes;
-    g_cond_signal(&account->given_back);
+    if (account->n_waiting > 0)
+        g_cond_signal(&account->given_back);
 }
 
 guint8 *

@@ -14,7 +14,8 @@ typedef struct {
     guint64 limit; /* 0: none */
 
     GMutex lock;      /* guards what follows; nobody waits for a client while holding it */
-    GCond given_back; /* signalled when .taken falls */
+    GCond given_back; /* signalled when .taken falls, if somebody waits: that is a system call */
+    guint n_waiting;
     guint64 taken;    /* by requests that are being carried out */
     GPtrArray *spare; /* buffers of ACCOUNT_BUFFER_SIZE bytes */
 } Account;

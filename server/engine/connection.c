@@ -39,12 +39,15 @@ connection_new(const ConnectionOwner *owner, guint64 number, int fd, const Peer 
     negotiation_init(&connection->negotiation, owner->exports, &connection->peer, owner->alone);
     connection->negotiation.tls_mode = tls_get_mode(owner->tls);
     account_init(&connection->account, owner->limits->max_bytes);
+    scratch_init(&connection->scratch);
+    g_queue_init(&connection->left_over);
     init_taker(connection);
     g_mutex_init(&connection->lock);
     g_cond_init(&connection->turn);
     g_mutex_init(&connection->send_lock);
     connection->accepted_at = connection->still_since = g_get_monotonic_time();
-    watch_for_dead_host(fd);
+    if (peer->kind != PEER_UNIX)
+        watch_for_dead_host(fd);
     if (owner->limits->idle_seconds != 0)
         stream_show_progress(&connection->stream, PROGRESS_MS(owner->limits->idle_seconds));
     return connection;
@@ -57,6 +60,9 @@ connection_free(Connection *connection)
     negotiation_clear(&connection->negotiation);
     peer_clear(&connection->peer);
     account_clear(&connection->account);
+    scratch_clear(&connection->scratch);
+    inbox_clear(&connection->inbox);
+    g_queue_clear_full(&connection->left_over, (GDestroyNotify)g_bytes_unref);
     turn_taker_clear(&connection->taker);
     g_mutex_clear(&connection->lock);
     g_cond_clear(&connection->turn);
@@ -103,7 +109,7 @@ connection_has_moved(Connection *connection)
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
 
     connection->moved_seen = moved;
-    return !is_same || (gint)connection->n_in_flight > g_atomic_int_get(&connection->n_blocked);
+    return !is_same || (gint)connection->n_busy > g_atomic_int_get(&connection->n_blocked);
 }
 
 /* A reader that waits for a request finds the end of the stream, behind what has come already. */
@@ -114,7 +120,7 @@ connection_stop(Connection *connection)
 
     g_atomic_int_set(&connection->stopping, TRUE);
     turn_taker_wake(&connection->taker);
-    if (connection->n_in_flight == 0)
+    if (connection->n_busy == 0)
         stream_shut_in(&connection->stream);
 }
 
@@ -134,23 +140,10 @@ connection_refuse(Connection *connection, RefusedReason reason)
     connection_cut(connection);
 }
 
-static gboolean
-send_message(Connection *connection, struct iovec *pieces, gsize n_pieces)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->send_lock);
-    gsize length = 0;
-
-    for (gsize i = 0; i < n_pieces; i++)
-        length += pieces[i].iov_len;
-    /* Before the client can know it. */
-    counters_add(&connection->counters.traffic.bytes_sent, length);
-    return stream_send(&connection->stream, pieces, n_pieces);
-}
-
 gboolean
 connection_receive(Connection *connection, gpointer buffer, gsize length)
 {
-    if (!stream_receive(&connection->stream, buffer, length))
+    if (!inbox_take(&connection->inbox, &connection->stream, buffer, length))
         return FALSE;
     counters_add(&connection->counters.traffic.bytes_received, length);
     return TRUE;
@@ -159,24 +152,127 @@ connection_receive(Connection *connection, gpointer buffer, gsize length)
 gboolean
 connection_drain(Connection *connection, guint64 length)
 {
-    if (!stream_drain(&connection->stream, length))
-        return FALSE;
-    counters_add(&connection->counters.traffic.bytes_received, length);
-    return TRUE;
+    return connection_receive(connection, NULL, length);
+}
+
+static GBytes *
+pop_left_over(Connection *connection)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
+    GBytes *bytes = g_queue_pop_head(&connection->left_over);
+
+    g_atomic_int_set(&connection->n_left_over, (gint)connection->left_over.length);
+    return bytes;
+}
+
+/* @is_begun: it goes before the others. */
+static void
+push_left_over(Connection *connection, gconstpointer data, gsize length, gboolean is_begun)
+{
+    GBytes *bytes = g_bytes_new(data, length);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
+
+    if (is_begun)
+        g_queue_push_head(&connection->left_over, bytes);
+    else
+        g_queue_push_tail(&connection->left_over, bytes);
+    g_atomic_int_set(&connection->n_left_over, (gint)connection->left_over.length);
 }
 
 gboolean
-connection_send(Connection *connection, struct iovec *pieces, gsize n_pieces)
+connection_has_left_over(Connection *connection)
+{
+    return g_atomic_int_get(&connection->n_left_over) > 0;
+}
+
+/* This and what follows with .send_lock held, up to where it is not. */
+static gboolean
+send_left_over(Connection *connection, const StreamWait *wait)
+{
+    while (connection_has_left_over(connection)) {
+        g_autoptr(GBytes) bytes = pop_left_over(connection);
+        struct iovec piece = { .iov_base = (gpointer)g_bytes_get_data(bytes, NULL),
+                               .iov_len = g_bytes_get_size(bytes) };
+
+        if (!stream_send(&connection->stream, &piece, 1, wait))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+send_pieces(Connection *connection, const Message *message, const StreamWait *wait)
+{
+    if (message->n_spliced > 0)
+        return stream_send_spliced(&connection->stream, message->pieces, message->n_pieces,
+                                   message->pipe_fd, message->n_spliced, wait);
+    return message->n_pieces == 0 ||
+           stream_send(&connection->stream, message->pieces, message->n_pieces, wait);
+}
+
+static gboolean
+send_message(Connection *connection, const Message *message, const StreamWait *wait)
+{
+    struct iovec tail = message->tail;
+
+    return send_left_over(connection, wait) && send_pieces(connection, message, wait) &&
+           (tail.iov_len == 0 || stream_send(&connection->stream, &tail, 1, wait));
+}
+
+/* Where it is held no longer. */
+
+static gsize
+message_length(const Message *message)
+{
+    gsize length = message->n_spliced + message->tail.iov_len;
+
+    for (gsize i = 0; i < message->n_pieces; i++)
+        length += message->pieces[i].iov_len;
+    return length;
+}
+
+/* Who has it may be waiting for the client. */
+static void
+take_send_lock(Connection *connection, const StreamWait *wait)
+{
+    if (g_mutex_trylock(&connection->send_lock))
+        return;
+    if (wait != NULL)
+        wait->func(wait->data);
+    g_mutex_lock(&connection->send_lock);
+}
+
+gboolean
+connection_send(Connection *connection, const Message *message, const StreamWait *wait)
 {
     gboolean sent;
 
+    /* Before the client can know it. */
+    counters_add(&connection->counters.traffic.bytes_sent, message_length(message));
     g_atomic_int_inc(&connection->n_blocked);
-    sent = send_message(connection, pieces, n_pieces);
+    take_send_lock(connection, wait);
+    sent = send_message(connection, message, wait);
+    g_mutex_unlock(&connection->send_lock);
     g_atomic_int_add(&connection->n_blocked, -1);
     /* A message may have gone out in part: nothing that follows could be understood. */
     if (!sent)
         connection_cut(connection);
     return sent;
+}
+
+void
+connection_send_or_leave(Connection *connection, const guint8 *bytes, gsize length)
+{
+    gboolean may_send = g_mutex_trylock(&connection->send_lock);
+    gsize sent = 0;
+
+    counters_add(&connection->counters.traffic.bytes_sent, length);
+    if (may_send && !connection_has_left_over(connection))
+        sent = stream_try_send(&connection->stream, bytes, length);
+    if (sent < length)
+        push_left_over(connection, bytes + sent, length - sent, sent > 0);
+    if (may_send)
+        g_mutex_unlock(&connection->send_lock);
 }
 
 /* Why it was sent away, if it was: a deadline comes before what the handshake failed for. */
@@ -211,7 +307,7 @@ connection_leave(Connection *connection)
 gboolean
 connection_start_thread(Connection *connection, ThreadSetFunc func, GError **error)
 {
-    if (thread_set_start(connection->owner->threads, "nbd", func, connection, error))
+    if (thread_set_start(connection->owner->threads, func, connection, error))
         return TRUE;
     g_mutex_lock(&connection->lock);
     connection->n_workers--;
@@ -251,8 +347,8 @@ enter(Connection *connection)
     connection->owner->entered(connection, connection->owner->data);
 }
 
-static void
-begin(gpointer data)
+void
+connection_serve(gpointer data)
 {
     Connection *connection = data;
     gboolean may_enter = handshake_run(connection);
@@ -267,13 +363,21 @@ begin(gpointer data)
     connection_count_entry(connection);
     name = strata_escape(connection->negotiation.view->name);
     connection_log_event(connection, "serves", "serves \"%s\"", name);
+    stream_tune(&connection->stream);
+    stream_expect_idleness(&connection->stream, TURNS_IDLE_MS);
     turns_run(connection);
     connection_leave(connection);
+}
+
+void
+connection_greet(Connection *connection)
+{
+    connection->n_workers = 1;
+    handshake_greet(connection);
 }
 
 gboolean
 connection_start(Connection *connection, GError **error)
 {
-    connection->n_workers = 1;
-    return connection_start_thread(connection, begin, error);
+    return connection_start_thread(connection, connection_serve, error);
 }

@@ -5,10 +5,12 @@
 
 #include "account.h"
 #include "connection-log.h"
+#include "inbox.h"
 #include "observe/counters.h"
 #include "observe/log.h"
 #include "peer.h"
 #include "protocol/option.h"
+#include "protocol/scratch.h"
 #include "stream.h"
 #include "threads.h"
 #include "turnstile.h"
@@ -28,7 +30,6 @@ typedef struct {
     gpointer data;
 } ConnectionOwner;
 
-/* .lock and .send_lock are never held together. */
 struct _Connection {
     guint64 number; /* for messages: counted from 1 by the engine */
     const ConnectionOwner *owner;
@@ -36,13 +37,24 @@ struct _Connection {
     Stream stream;
     Negotiation negotiation; /* the first thread's alone until transmission, constant then */
     Account account;         /* the memory of requests that are carried out */
+    Scratch scratch;         /* of its workers, between requests */
     TurnTaker taker;         /* of turns for heavy work */
-    gint n_walks;            /* atomic: walks that its workers have */
 
     gint stopping;  /* atomic: carry out no more requests, and end long answers early */
     gint cut;       /* atomic: nobody will read an answer any more */
     gint refusal;   /* atomic: the RefusedReason that it was cut for */
-    gint n_blocked; /* atomic: requests that wait for the client to read, or for memory */
+    gint n_blocked; /* atomic: workers that wait for the client to read, or for memory */
+
+    Inbox inbox;           /* of the worker that has the turn to read, alone; likewise: */
+    guint64 last_received; /* when what is in it came; by counters_clock() */
+
+    /* Taking order: .send_lock, .lock. */
+
+    /* Held while a message is sent, since messages must not mix; a slow client keeps only its own
+     * workers waiting. */
+    GMutex send_lock;
+
+    gsize greeted; /* bytes of the greeting that have been sent; the first thread's alone */
 
     GMutex lock;      /* guards the taking of turns: */
     GCond turn;       /* signalled when reading ends */
@@ -50,12 +62,14 @@ struct _Connection {
     gboolean ended;   /* there will be no further request */
     gboolean entered; /* the transmission phase was reached */
     guint n_workers;
-    guint n_waiting;   /* workers with nothing to do but wait for their turn */
-    guint n_in_flight; /* requests that are carried out */
+    guint n_waiting; /* workers with nothing to do but wait for their turn */
+    guint n_busy;    /* workers with requests that are carried out, or were and not all answered */
 
-    /* Held while a message is sent, since messages must not mix; a slow client keeps only its own
-     * workers waiting. */
-    GMutex send_lock;
+    /* Replies (GBytes) that a worker could not send before it had to wait for storage: whoever
+     * sends next sends them first. Guarded by .lock; only who has .send_lock takes one. The first
+     * may begin in the midst of a message. */
+    GQueue left_over;
+    gint n_left_over; /* atomic: its length, for who only looks */
 
     /* Of the engine, which has a lock for it: how the connection came in; NULL: it was handed over.
      */
@@ -74,8 +88,14 @@ struct _Connection {
 Connection *connection_new(const ConnectionOwner *owner, guint64 number, int fd, const Peer *peer);
 void connection_free(Connection *connection);
 
-/* Serves it from threads of its own until the client leaves; then owner->left() is called, and
- * frees it. Returns FALSE if no thread could be had. */
+/* Greets the client, as far as that can be done without waiting: it reads while a thread comes. */
+void connection_greet(Connection *connection);
+
+/* Serves it from this thread, and others as needed, until the client leaves; then owner->left() is
+ * called, and frees it. */
+void connection_serve(gpointer connection);
+
+/* The same from a thread of its own. Returns FALSE if none could be had. */
 gboolean connection_start(Connection *connection, GError **error);
 
 /* Starts a thread of the connection for @func, which is in .n_workers already, or else discounts
@@ -106,12 +126,37 @@ gboolean connection_has_moved(Connection *connection);
 /* Whether nobody is there any more to read an answer; then the connection ends. For long work. */
 gboolean connection_is_gone(Connection *connection);
 
-/* stream_receive() and stream_drain(), counted. Whoever has the turn to read. */
+/* Exactly @length bytes of what the client sends once there is transmission, and the same dropped;
+ * FALSE at the end of the stream. Whoever has the turn to read. */
 gboolean connection_receive(Connection *connection, gpointer buffer, gsize length);
 gboolean connection_drain(Connection *connection, guint64 length);
 
-/* Sends @pieces as one message; on failure the connection ends. Any thread. */
-gboolean connection_send(Connection *connection, struct iovec *pieces, gsize n_pieces);
+/* One or more whole messages: @pieces of memory, which are changed on the way, then @n_spliced
+ * bytes of a pipe, then one piece more. */
+typedef struct {
+    struct iovec *pieces;
+    gsize n_pieces;
+    int pipe_fd; /* of no matter where .n_spliced is 0 */
+    gsize n_spliced;
+    struct iovec tail;
+} Message;
+
+/* How many .pieces there are at most. */
+#define MESSAGE_MAX_PIECES 68
+
+/* Sends @message, and before it what was left over; on failure the connection ends. Any thread.
+ * @wait: (nullable): called, perhaps, before the client is waited for */
+gboolean connection_send(Connection *connection, const Message *message, const StreamWait *wait);
+
+/* Sends @length bytes of whole messages as far as that can be done without waiting for anybody. The
+ * rest is left over. Any thread. */
+void connection_send_or_leave(Connection *connection, const guint8 *bytes, gsize length);
+
+/* Whether there are replies left over. Any thread. */
+gboolean connection_has_left_over(Connection *connection);
+
+/* handshake.c. Sends as much of the greeting as can be sent without waiting. */
+void handshake_greet(Connection *connection);
 
 /* handshake.c: greets and haggles. Returns whether transmission is entered. */
 gboolean handshake_run(Connection *connection);

@@ -2,6 +2,8 @@
  * crowd.c - how many connections there are, in all and of each peer. */
 #include "crowd.h"
 
+#include <sys/socket.h>
+
 #define IPV6_NETWORK_BYTES 8 /* 64 bits */
 
 void
@@ -27,9 +29,8 @@ crowd_clear(Crowd *crowd)
 static gboolean
 is_one_of_many(const Peer *peer)
 {
-    return peer->inet != NULL && g_inet_address_get_family(peer->inet) == G_SOCKET_FAMILY_IPV6 &&
-           !g_inet_address_get_is_loopback(peer->inet) &&
-           !g_inet_address_get_is_link_local(peer->inet);
+    return peer->inet.family == AF_INET6 && !inet_address_is_loopback(&peer->inet) &&
+           !inet_address_is_link_local(&peer->inet);
 }
 
 char *
@@ -39,7 +40,7 @@ crowd_make_key(const Peer *peer)
 
     if (!is_one_of_many(peer))
         return g_strdup(peer->host);
-    bytes = g_inet_address_to_bytes(peer->inet);
+    bytes = peer->inet.bytes;
     return g_strdup_printf("%x:%x:%x:%x::/%d", bytes[0] << 8 | bytes[1], bytes[2] << 8 | bytes[3],
                            bytes[4] << 8 | bytes[5], bytes[6] << 8 | bytes[7],
                            IPV6_NETWORK_BYTES * 8);

@@ -144,11 +144,10 @@ let_in(StrataEngine *engine, Connection *connection)
     schedule_look(engine, connection);
 }
 
-/* Who is turned away costs no thread, and next to nothing. */
-static gboolean
+/* Who is turned away costs no thread, and next to nothing. Returns: (nullable): NULL: that */
+static Connection *
 add_connection(StrataEngine *engine, int fd, Door *door)
 {
-    g_autoptr(GError) error = NULL;
     Connection *connection;
     guint64 number;
     Peer peer;
@@ -157,13 +156,22 @@ add_connection(StrataEngine *engine, int fd, Door *door)
     if (!admit(engine, &peer, &number)) {
         peer_clear(&peer);
         close(fd);
-        return FALSE;
+        return NULL;
     }
     connection = connection_new(&engine->owner, number, fd, &peer);
     connection->door = door;
     let_in(engine, connection);
     counters_add(&engine->counters.accepted, 1);
     connection_log_event(connection, "accepted", "accepted from %s", connection->peer.address);
+    connection_greet(connection);
+    return connection;
+}
+
+static gboolean
+start_connection(StrataEngine *engine, Connection *connection)
+{
+    g_autoptr(GError) error = NULL;
+
     if (connection_start(connection, &error))
         return TRUE;
     connection_log_failure(connection, "closed: %s", error->message);
@@ -171,10 +179,40 @@ add_connection(StrataEngine *engine, int fd, Door *door)
     return FALSE;
 }
 
-static void
+static gpointer
 add_client(int fd, Door *door, gpointer data)
 {
-    add_connection(data, fd, door);
+    return add_connection(data, fd, door);
+}
+
+static void
+serve_client(gpointer client, gpointer data)
+{
+    start_connection(data, client);
+}
+
+static void
+do_nothing(gpointer data)
+{
+}
+
+/* A thread with nothing to do seeks a client. If there is none, the acceptor does as well. */
+static void
+start_seeker(gpointer data)
+{
+    StrataEngine *engine = data;
+
+    thread_set_start(&engine->threads, do_nothing, NULL, NULL);
+}
+
+static gboolean
+seek_client(ThreadSetFunc *out_func, gpointer *out_data, gpointer data)
+{
+    StrataEngine *engine = data;
+
+    *out_func = connection_serve;
+    *out_data = acceptor_wait_for_client(engine->acceptor);
+    return *out_data != NULL;
 }
 
 static gint64
@@ -227,6 +265,8 @@ strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits)
     AcceptorOwner acceptor_owner = {
         .may_accept = may_accept,
         .came = add_client,
+        .serve = serve_client,
+        .be_short = start_seeker,
         .look = look_at_deadlines,
         .data = engine,
     };
@@ -244,6 +284,10 @@ strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits)
     engine->acceptor = acceptor_new(&acceptor_owner, &engine->log);
     counters_init(&engine->counters, &engine->log);
     thread_set_init(&engine->threads);
+    if (engine->limits.shared == 0) { /* else may_accept() has to be asked, by one alone */
+        engine->threads.seek = seek_client;
+        engine->threads.seek_data = engine;
+    }
     turnstile_init(&engine->turnstile, 0);
     g_mutex_init(&engine->life_lock);
     g_mutex_init(&engine->lock);
@@ -397,6 +441,8 @@ strata_engine_start(StrataEngine *engine, GError **error)
 gboolean
 strata_engine_serve(StrataEngine *engine, int fd, GError **error)
 {
+    Connection *connection;
+
     g_mutex_lock(&engine->lock);
     engine->single = TRUE;
     g_mutex_unlock(&engine->lock);
@@ -404,7 +450,8 @@ strata_engine_serve(StrataEngine *engine, int fd, GError **error)
         close(fd);
         return FALSE;
     }
-    if (add_connection(engine, fd, NULL))
+    connection = add_connection(engine, fd, NULL);
+    if (connection != NULL && start_connection(engine, connection))
         return TRUE;
     g_set_error(error, STRATA_ERROR, STRATA_ERROR_IO, "cannot start to serve: no thread");
     return FALSE;

@@ -10,34 +10,13 @@
 #include <linux/vm_sockets.h>
 
 static void
-init_inet(Peer *peer, GInetAddress *address, guint port)
+init_inet(Peer *peer, int family, gconstpointer bytes, guint port)
 {
     peer->kind = PEER_TCP;
-    peer->inet = address;
-    peer->host = g_inet_address_to_string(address);
-    peer->address = g_strdup_printf(
-        g_inet_address_get_family(address) == G_SOCKET_FAMILY_IPV6 ? "[%s]:%u" : "%s:%u",
-        peer->host, port);
-}
-
-static void
-init_inet6(Peer *peer, const struct sockaddr_in6 *address)
-{
-    const guint8 *bytes = address->sin6_addr.s6_addr;
-    GInetAddress *inet = IN6_IS_ADDR_V4MAPPED(&address->sin6_addr)
-                             ? g_inet_address_new_from_bytes(bytes + 12, G_SOCKET_FAMILY_IPV4)
-                             : g_inet_address_new_from_bytes(bytes, G_SOCKET_FAMILY_IPV6);
-
-    init_inet(peer, inet, ntohs(address->sin6_port));
-}
-
-static void
-init_inet4(Peer *peer, const struct sockaddr_in *address)
-{
-    const guint8 *bytes = (const guint8 *)&address->sin_addr;
-
-    init_inet(peer, g_inet_address_new_from_bytes(bytes, G_SOCKET_FAMILY_IPV4),
-              ntohs(address->sin_port));
+    peer->inet = inet_address_make(family, bytes);
+    peer->host = inet_address_to_string(&peer->inet);
+    peer->address =
+        g_strdup_printf(peer->inet.family == AF_INET6 ? "[%s]:%u" : "%s:%u", peer->host, port);
 }
 
 /* Below Linux 4.13 there is only the first to be had. Asked without room, the kernel tells how much
@@ -121,9 +100,9 @@ peer_init(Peer *peer, int fd)
     if (getpeername(fd, &address.any, &length) < 0)
         address.any.sa_family = AF_UNSPEC;
     if (address.any.sa_family == AF_INET)
-        init_inet4(peer, &address.inet4);
+        init_inet(peer, AF_INET, &address.inet4.sin_addr, ntohs(address.inet4.sin_port));
     else if (address.any.sa_family == AF_INET6)
-        init_inet6(peer, &address.inet6);
+        init_inet(peer, AF_INET6, &address.inet6.sin6_addr, ntohs(address.inet6.sin6_port));
     else if (address.any.sa_family == AF_UNIX)
         init_unix(peer, fd);
     else if (address.any.sa_family == AF_VSOCK)
@@ -135,7 +114,6 @@ peer_init(Peer *peer, int fd)
 void
 peer_clear(Peer *peer)
 {
-    g_clear_object(&peer->inet);
     g_clear_pointer(&peer->groups, g_free);
     g_clear_pointer(&peer->address, g_free);
     g_clear_pointer(&peer->host, g_free);

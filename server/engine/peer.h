@@ -3,7 +3,8 @@
 #ifndef STRATA_PEER_H
 #define STRATA_PEER_H
 
-#include <gio/gio.h>
+#include "inet.h"
+
 #include <sys/types.h>
 
 typedef enum {
@@ -17,12 +18,12 @@ typedef enum {
  * transmission phase. Text in the TLS half comes from the client, escape it before printing. */
 typedef struct {
     PeerKind kind;
-    char *address; /* for people: "192.0.2.7:40312", "unix uid 1000 pid 4711", "vsock 3:1024" */
-    char *host;    /* what counts as one peer: "192.0.2.7", "unix uid 1000", "vsock 3" */
-    GInetAddress *inet; /* TCP: else NULL. An IPv4 address in IPv6 clothes is an IPv4 address. */
-    uid_t uid;          /* Unix */
-    gid_t *groups;      /* Unix: the first is the one that the process runs with, the others it has
-                           besides; NULL: none are known */
+    char *address;    /* for people: "192.0.2.7:40312", "unix uid 1000 pid 4711", "vsock 3:1024" */
+    char *host;       /* what counts as one peer: "192.0.2.7", "unix uid 1000", "vsock 3" */
+    InetAddress inet; /* TCP: else of no family */
+    uid_t uid;        /* Unix */
+    gid_t *groups;    /* Unix: the first is the one that the process runs with, the others it has
+                         besides; NULL: none are known */
     guint n_groups;
     guint32 cid; /* vsock */
 

@@ -3,11 +3,22 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+static gboolean
+is_unix_socket(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+           address.ss_family == AF_UNIX;
+}
 
 void
 stream_init(Stream *stream, int fd)
@@ -15,9 +26,19 @@ stream_init(Stream *stream, int fd)
     int on = 1;
 
     stream->fd = fd;
-    /* Replies are whole messages already, so nothing is won by waiting for more. It fails on Unix
-     * sockets, where there is nothing to switch off. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    stream->is_local = is_unix_socket(fd);
+    /* Replies are whole messages already, so nothing is won by waiting for more. */
+    if (!stream->is_local)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static struct timeval
+interval_of(guint milliseconds)
+{
+    return (struct timeval){
+        .tv_sec = milliseconds / 1000,
+        .tv_usec = (suseconds_t)(milliseconds % 1000) * 1000,
+    };
 }
 
 /* A call that sends to a Unix socket begins its time anew whenever the other side has read a
@@ -27,14 +48,44 @@ stream_init(Stream *stream, int fd)
 void
 stream_show_progress(Stream *stream, guint milliseconds)
 {
-    struct timeval interval = {
-        .tv_sec = milliseconds / 1000,
-        .tv_usec = (suseconds_t)(milliseconds % 1000) * 1000,
-    };
+    struct timeval interval = interval_of(milliseconds);
 
     stream->most_sent = SHOWN_PIECE;
+    stream->shown_within = milliseconds;
     (void)setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &interval, sizeof interval);
     (void)setsockopt(stream->fd, SOL_SOCKET, SO_SNDTIMEO, &interval, sizeof interval);
+}
+
+/* TCP finds its size by itself. How much there may be without further rights says
+ * /proc/sys/net/core/wmem_max. */
+#define ENOUGH_ON_ITS_WAY (1024 * 1024)
+
+/* From where on pages cost less than copies. Measured with reads of 64 KiB to 1 MiB: through a Unix
+ * socket half of the processor's time, whatever their length; over TCP on one machine more of it at
+ * 64 KiB, and fewer bytes a second up to 256 KiB. */
+#define LEAST_FOR_UNIX ((gsize)64 * 1024)
+#define LEAST_FOR_TCP  ((gsize)1024 * 1024)
+
+void
+stream_tune(Stream *stream)
+{
+    int size = ENOUGH_ON_ITS_WAY;
+
+    stream->least_spliced = stream->is_local ? LEAST_FOR_UNIX : LEAST_FOR_TCP;
+    if (stream->tls != NULL)
+        stream->least_spliced = G_MAXSIZE;
+    if (stream->is_local)
+        (void)setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
+void
+stream_expect_idleness(Stream *stream, guint milliseconds)
+{
+    struct timeval interval = interval_of(milliseconds);
+
+    if (stream->shown_within == 0 || stream->shown_within > milliseconds)
+        (void)setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &interval, sizeof interval);
+    stream->idle_ms = (int)milliseconds;
 }
 
 /* Whether the system call that failed is to be made again: a signal came, or the time of
@@ -66,9 +117,30 @@ stream_close(Stream *stream)
     stream->fd = -1;
 }
 
+StreamResult
+stream_receive_some(Stream *stream, guint8 *buffer, gsize length, gsize *out_received)
+{
+    ssize_t received;
+
+    *out_received = 0;
+    if (stream->tls != NULL && !stream_wait(stream, stream->idle_ms))
+        return STREAM_IDLE;
+    if (stream->tls != NULL)
+        received = (ssize_t)tls_session_receive(stream->tls, buffer, length);
+    else
+        received = recv(stream->fd, buffer, length, 0);
+    if (received < 0 && is_to_go_on())
+        return STREAM_IDLE;
+    g_atomic_int_inc(&stream->moved);
+    if (received <= 0)
+        return STREAM_ENDED;
+    *out_received = (gsize)received;
+    return STREAM_CAME;
+}
+
 /* From 1 to @length bytes; 0 at the end. */
 static gsize
-receive_some(Stream *stream, guint8 *buffer, gsize length)
+receive_whole(Stream *stream, guint8 *buffer, gsize length)
 {
     ssize_t received;
 
@@ -87,7 +159,7 @@ stream_receive(Stream *stream, void *buffer, gsize length)
     guint8 *at = buffer;
 
     while (length > 0) {
-        gsize received = receive_some(stream, at, length);
+        gsize received = receive_whole(stream, at, length);
 
         if (received == 0)
             return FALSE;
@@ -148,7 +220,7 @@ skip_sent(struct iovec *pieces, gsize n_pieces, gsize sent)
 
 /* Sends from the first of @pieces, up to all of them. */
 static ssize_t
-send_some(Stream *stream, struct iovec *pieces, gsize n_pieces)
+send_some(Stream *stream, struct iovec *pieces, gsize n_pieces, int flags)
 {
     struct iovec first = { .iov_base = pieces->iov_base, .iov_len = stream->most_sent };
     gboolean is_cut = stream->most_sent != 0 && pieces->iov_len > stream->most_sent;
@@ -157,28 +229,100 @@ send_some(Stream *stream, struct iovec *pieces, gsize n_pieces)
         .msg_iovlen = stream->most_sent != 0 ? 1 : n_pieces,
     };
 
-    return sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    return sendmsg(stream->fd, &message, MSG_NOSIGNAL | flags);
 }
 
-gboolean
-stream_send(Stream *stream, struct iovec *pieces, gsize n_pieces)
+/* Waits for a moment until the socket takes more. If it does not, tells @wait, and whoever sends
+ * waits from then on, until all is sent. Returns what is left of @wait. */
+static const StreamWait *
+wait_for_moment(Stream *stream, const StreamWait *wait)
 {
-    if (stream->tls != NULL)
-        return tls_session_send(stream->tls, pieces, n_pieces);
+    struct pollfd entry = { .fd = stream->fd, .events = POLLOUT };
+
+    if (poll(&entry, 1, STREAM_MOMENT_MS) > 0)
+        return wait;
+    wait->func(wait->data);
+    return NULL;
+}
+
+/* @flags: of sendmsg(); @wait: (inout) */
+static gboolean
+send_all(Stream *stream, struct iovec *pieces, gsize n_pieces, int flags, const StreamWait **wait)
+{
     while (n_pieces > 0) {
-        ssize_t sent = send_some(stream, pieces, n_pieces);
+        ssize_t sent =
+            send_some(stream, pieces, n_pieces, flags | (*wait != NULL ? MSG_DONTWAIT : 0));
         gsize done;
 
-        if (sent < 0 && is_to_go_on())
-            continue;
-        if (sent < 0)
+        if (sent < 0 && !is_to_go_on())
             return FALSE;
+        if (sent < 0) {
+            *wait = *wait != NULL ? wait_for_moment(stream, *wait) : NULL;
+            continue;
+        }
         g_atomic_int_inc(&stream->moved);
         done = skip_sent(pieces, n_pieces, (gsize)sent);
         pieces += done;
         n_pieces -= done;
     }
     return TRUE;
+}
+
+gboolean
+stream_send(Stream *stream, struct iovec *pieces, gsize n_pieces, const StreamWait *wait)
+{
+    if (stream->tls != NULL)
+        return tls_session_send(stream->tls, pieces, n_pieces, wait);
+    return send_all(stream, pieces, n_pieces, 0, &wait);
+}
+
+/* How much goes into the socket at a time: when there is room for anything, there is for this. */
+#define SPLICED_PIECE ((gsize)256 * 1024)
+
+/* A socket that blocks does so for as long as there is something to splice; so it is asked before.
+ */
+static gboolean
+splice_all(Stream *stream, int pipe_fd, gsize length, const StreamWait *wait)
+{
+    const gsize most = stream->most_sent != 0 ? stream->most_sent : SPLICED_PIECE;
+
+    while (length > 0) {
+        ssize_t sent;
+
+        if (wait != NULL)
+            wait = wait_for_moment(stream, wait);
+        sent = splice(pipe_fd, NULL, stream->fd, NULL, MIN(length, most),
+                      length > most ? SPLICE_F_MORE : 0);
+        if (sent < 0 && is_to_go_on())
+            continue;
+        if (sent <= 0)
+            return FALSE;
+        g_atomic_int_inc(&stream->moved);
+        length -= (gsize)sent;
+    }
+    return TRUE;
+}
+
+gboolean
+stream_send_spliced(Stream *stream, struct iovec *pieces, gsize n_pieces, int pipe_fd, gsize length,
+                    const StreamWait *wait)
+{
+    return send_all(stream, pieces, n_pieces, MSG_MORE, &wait) &&
+           splice_all(stream, pipe_fd, length, wait);
+}
+
+gsize
+stream_try_send(Stream *stream, gconstpointer data, gsize size)
+{
+    ssize_t sent;
+
+    if (stream->tls != NULL)
+        return 0;
+    sent = send(stream->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent <= 0)
+        return 0;
+    g_atomic_int_inc(&stream->moved);
+    return (gsize)sent;
 }
 
 void

@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * turns.c - the requests of one client, read one after the other and carried out side by side.
+ * turns.c - the requests of one client, carried out one after the other as long as nothing has to
+ * be waited for, and side by side when something has.
  *
- * One worker at a time has the turn to read a request. When it has read one it passes the turn on
- * and carries the request out: to a worker that waits, or to a new one. So requests are carried
- * out side by side, and a client that asks for one thing at a time costs two threads, an idle one
- * a single thread. */
+ * One worker at a time has the turn to read requests. It receives what there is, carries the
+ * requests out itself, and sends their replies together:
+ *
+ *      receive   begin ... answered   begin ... answered   begin ... answered   send   receive
+ *                                         |
+ *                                         storage has to be waited for: what has been answered is
+ *                                         sent, and the turn is passed on
+ *
+ * Before it waits, for anything but requests, and before work that takes long, it passes the turn
+ * on (worker.c): to a worker that waits, or to a new one. That one goes on with the requests that
+ * have been received, which are the connection's. So cached reads wake nobody up, slow ones are
+ * carried out side by side, and a client costs as many threads as it has requests that wait. */
 #include "turns.h"
 
 #include "protocol/commands.h"
 
-/* How long a worker waits for its turn before it leaves, and how long scratch memory is kept while
- * no request comes. */
-#define IDLE_MS 500
+#include <signal.h>
 
 /* Waits for the turn to read. Returns FALSE if the worker is not needed any more. */
 static gboolean
-take_turn(Connection *connection)
+take_turn(Worker *worker)
 {
+    Connection *connection = worker->connection;
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
-    gint64 deadline = g_get_monotonic_time() + IDLE_MS * G_TIME_SPAN_MILLISECOND;
+    gint64 deadline = g_get_monotonic_time() + TURNS_IDLE_MS * G_TIME_SPAN_MILLISECOND;
 
     connection->n_waiting++;
     while (connection->reading && !connection->ended)
@@ -27,7 +35,7 @@ take_turn(Connection *connection)
     connection->n_waiting--;
     if (connection->reading || connection->ended)
         return FALSE;
-    connection->reading = TRUE;
+    connection->reading = worker->has_turn = TRUE;
     return TRUE;
 }
 
@@ -47,16 +55,18 @@ start_worker(Connection *connection)
 
 /* Ends this worker's turn, and sees to it that another worker can take it. */
 static void
-pass_turn(Connection *connection, gboolean ended)
+end_turn(Worker *worker, gboolean ended)
 {
+    Connection *connection = worker->connection;
     gboolean wants_worker;
 
+    worker->has_turn = FALSE;
     g_mutex_lock(&connection->lock);
     connection->reading = FALSE;
     connection->ended |= ended;
-    if (connection->ended)
+    if (connection->ended && connection->n_waiting > 0)
         g_cond_broadcast(&connection->turn);
-    else
+    else if (connection->n_waiting > 0)
         g_cond_signal(&connection->turn);
     wants_worker = !connection->ended && connection->n_waiting == 0 &&
                    connection->n_workers < connection->owner->limits->max_requests;
@@ -67,16 +77,41 @@ pass_turn(Connection *connection, gboolean ended)
         start_worker(connection);
 }
 
+void
+turns_pass(Worker *worker)
+{
+    if (worker->has_turn)
+        end_turn(worker, FALSE);
+}
+
+/* Frees what is kept for the next request. */
 static void
-drop_scratch_when_idle(Worker *worker)
+drop_all(Worker *worker)
 {
     Connection *connection = worker->connection;
 
-    if ((worker_has_scratch(worker) || account_has_spare(&connection->account)) &&
-        !stream_wait(&connection->stream, IDLE_MS)) {
-        worker_drop_scratch(worker);
-        account_drop_spare(&connection->account);
-    }
+    scratch_drop(&connection->scratch);
+    account_drop_spare(&connection->account);
+    outbox_clear(&worker->outbox);
+    inbox_drop(&connection->inbox);
+}
+
+/* Waits for the next request, or a part of it, or the end; what it is shows when it is read. An
+ * idle client has not even a place to receive into. */
+static void
+await_request(Worker *worker)
+{
+    Connection *connection = worker->connection;
+    StreamResult result;
+
+    do {
+        if (!inbox_has_place(&connection->inbox))
+            stream_wait(&connection->stream, -1);
+        result = inbox_fill(&connection->inbox, &connection->stream);
+        if (result == STREAM_IDLE)
+            drop_all(worker);
+    } while (result == STREAM_IDLE);
+    connection->last_received = counters_clock();
 }
 
 static gboolean
@@ -85,7 +120,6 @@ read_request(Worker *worker, Request *out_request)
     Connection *connection = worker->connection;
     RequestResult result;
 
-    drop_scratch_when_idle(worker);
     if (connection_is_cut(connection))
         return FALSE;
     result = request_receive(connection, out_request);
@@ -94,16 +128,17 @@ read_request(Worker *worker, Request *out_request)
     return result == REQUEST_CAME;
 }
 
-/* Counts a request in flight, unless there shall be no more of them. */
+/* All replies have gone out before more is waited for. Returns FALSE if the turn has gone with
+ * them, since that took a while. */
 static gboolean
-count_request(Connection *connection)
+have_request(Worker *worker)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
-
-    if (connection_is_stopping(connection))
-        return FALSE;
-    connection->n_in_flight++;
-    return TRUE;
+    if (request_is_there(worker->connection))
+        return TRUE;
+    worker_finish(worker);
+    if (worker->has_turn)
+        await_request(worker);
+    return worker->has_turn;
 }
 
 /* Reads until there is a request to carry out. Those that come while the server stops are answered
@@ -112,65 +147,59 @@ count_request(Connection *connection)
 static gboolean
 find_request(Worker *worker, Request *out_request)
 {
-    while (read_request(worker, out_request)) {
-        if (count_request(worker->connection))
+    while (have_request(worker)) {
+        if (!read_request(worker, out_request)) {
+            end_turn(worker, TRUE);
+            return FALSE;
+        }
+        if (worker_begin(worker))
             return TRUE;
-        if (!command_turn_down(worker, out_request, NBD_ESHUTDOWN, "the server is shutting down"))
+        command_turn_down(worker, out_request, NBD_ESHUTDOWN, "the server is shutting down");
+        if (!worker->has_turn)
             return FALSE;
     }
     return FALSE;
 }
 
-/* Whoever has the turn to read waits for memory with it, and so nothing more is read meanwhile. */
+/* Requests, one after the other, as long as the worker has the turn. */
 static void
-take_memory(Connection *connection, guint64 bytes)
+serve(Worker *worker)
 {
-    g_atomic_int_inc(&connection->n_blocked);
-    account_take(&connection->account, bytes);
-    g_atomic_int_add(&connection->n_blocked, -1);
-}
+    Request request;
 
-/* @out_memory: what it took from the account */
-static gboolean
-take_request(Worker *worker, Request *out_request, guint64 *out_memory)
-{
-    gboolean came;
-
-    if (!take_turn(worker->connection))
-        return FALSE;
-    came = find_request(worker, out_request);
-    if (came) {
-        *out_memory = command_memory(&worker->connection->negotiation, out_request);
-        take_memory(worker->connection, *out_memory);
+    while (worker->has_turn && find_request(worker, &request)) {
+        worker_take_memory(worker, command_memory(&worker->connection->negotiation, &request));
+        command_run(worker, &request);
     }
-    pass_turn(worker->connection, !came);
-    return came;
 }
 
-/* The last request of a server that stops ends the reader's wait. */
+/* A socket to which pages are spliced may say so that nobody reads from it any more. */
 static void
-end_request(Connection *connection)
+block_sigpipe(void)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
+    sigset_t set;
 
-    if (--connection->n_in_flight == 0 && connection_is_stopping(connection))
-        stream_shut_in(&connection->stream);
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 void
 turns_run(Connection *connection)
 {
-    Worker worker = { .connection = connection };
-    Request request;
-    guint64 memory;
+    Worker worker;
 
-    while (take_request(&worker, &request, &memory)) {
-        command_run(&worker, &request);
-        worker_put_scratch(&worker);
-        account_give_back(&connection->account, memory);
-        end_request(connection);
+    block_sigpipe();
+    worker_init(&worker, connection);
+    strata_set_wait_hook(worker_before_storage, &worker);
+    while (take_turn(&worker)) {
+        worker_flush(&worker, &worker.wait); /* what another left over */
+        serve(&worker);
+        worker_finish(&worker);
     }
-    worker_drop_scratch(&worker);
+    strata_set_wait_hook(NULL, NULL);
+    worker_clear(&worker);
     /* The reader may have begun to wait before the last of these was put aside. */
     account_drop_spare(&connection->account);
+    scratch_drop(&connection->scratch);
 }

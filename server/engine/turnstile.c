@@ -226,18 +226,46 @@ wait_for_turn(Turnstile *turnstile, Turn *turn)
 
 /* End of what is called with the lock held. */
 
+static void
+turn_init(Turn *turn, TurnTaker *taker)
+{
+    *turn = (Turn){ .taker = taker };
+    g_cond_init(&turn->given);
+    turn->link.data = turn;
+}
+
 gboolean
 turn_begin(Turn *turn, TurnTaker *taker)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL;
 
-    *turn = (Turn){ .taker = taker };
+    *turn = (Turn){ 0 };
     if (taker == NULL)
         return TRUE;
-    g_cond_init(&turn->given);
-    turn->link.data = turn;
+    turn_init(turn, taker);
     locker = g_mutex_locker_new(&taker->turnstile->lock);
     return wait_for_turn(taker->turnstile, turn);
+}
+
+static gboolean
+is_within_slice(const Turn *turn)
+{
+    return turn->is_given && g_get_monotonic_time() - turn->since < TURNSTILE_SLICE_USEC;
+}
+
+gboolean
+turn_try(Turn *turn, TurnTaker *taker)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL;
+
+    if (turn->taker == NULL)
+        turn_init(turn, taker);
+    if (turn->is_given)
+        return is_within_slice(turn);
+    locker = g_mutex_locker_new(&taker->turnstile->lock);
+    if (taker->turnstile->n_inside < taker->turnstile->n_places)
+        admit(taker->turnstile, turn);
+    return turn->is_given;
 }
 
 gboolean
@@ -247,7 +275,7 @@ turn_continue(Turn *turn, TurnTaker *taker)
 
     if (turn->taker == NULL)
         return turn_begin(turn, taker);
-    if (turn->is_given && g_get_monotonic_time() - turn->since < TURNSTILE_SLICE_USEC)
+    if (is_within_slice(turn))
         return TRUE;
     locker = g_mutex_locker_new(&taker->turnstile->lock);
     if (turn->is_given)

@@ -63,6 +63,10 @@ gboolean turn_begin(Turn *turn, TurnTaker *taker);
  * turn where that was not done. Returns as turn_begin() does. */
 gboolean turn_continue(Turn *turn, TurnTaker *taker);
 
+/* As turn_continue(), for who has something to do before he waits, or works for longer than a
+ * slice: FALSE, at once, where it would wait or the slice is over; turn_continue() follows. */
+gboolean turn_try(Turn *turn, TurnTaker *taker);
+
 void turn_end(Turn *turn);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Turn, turn_end)
 

@@ -30,7 +30,7 @@ struct _Rule {
     char *word;            /* all of it */
     char *text;            /* psk= */
     GPatternSpec *pattern; /* dn=, san= */
-    GInetAddressMask *net;
+    InetNet net;
     guint32 number; /* user=, group=, cid= */
 };
 
@@ -46,7 +46,6 @@ rule_free(gpointer data)
     g_free(rule->word);
     g_free(rule->text);
     g_clear_pointer(&rule->pattern, g_pattern_spec_free);
-    g_clear_object(&rule->net);
     g_free(rule);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rule, rule_free)
@@ -110,36 +109,12 @@ parse_cid(Rule *rule, const char *value, GError **error)
     return parse_number(value, &rule->number) || throw_bad_value(error, rule, value, NULL);
 }
 
-/* ::ffff:192.0.2.0/120 is said of what peer.c calls 192.0.2.x. */
-static GInetAddressMask *
-without_ipv6_clothes(GInetAddressMask *mask)
-{
-    static const guint8 clothes[12] = { [10] = 0xff, [11] = 0xff };
-    GInetAddress *address = g_inet_address_mask_get_address(mask);
-    const guint8 *bytes = g_inet_address_to_bytes(address);
-    guint length = g_inet_address_mask_get_length(mask);
-    g_autoptr(GInetAddress) inet4 = NULL;
-    GInetAddressMask *naked;
-
-    if (g_inet_address_get_family(address) != G_SOCKET_FAMILY_IPV6 || length < 96 ||
-        memcmp(bytes, clothes, sizeof clothes) != 0)
-        return mask;
-    inet4 = g_inet_address_new_from_bytes(bytes + sizeof clothes, G_SOCKET_FAMILY_IPV4);
-    naked = g_inet_address_mask_new(inet4, length - 96, NULL);
-    g_object_unref(mask);
-    return naked;
-}
-
 static gboolean
 parse_net(Rule *rule, const char *value, GError **error)
 {
-    g_autoptr(GError) reason = NULL;
-    GInetAddressMask *mask = g_inet_address_mask_new_from_string(value, &reason);
+    const char *why = inet_net_parse(value, &rule->net);
 
-    if (mask == NULL)
-        return throw_bad_value(error, rule, value, reason->message);
-    rule->net = without_ipv6_clothes(mask);
-    return TRUE;
+    return why == NULL || throw_bad_value(error, rule, value, why);
 }
 
 static gboolean
@@ -231,8 +206,7 @@ admits_psk(const Rule *rule, const Peer *peer)
 static gboolean
 admits_net(const Rule *rule, const Peer *peer)
 {
-    return peer->kind == PEER_TCP && peer->inet != NULL &&
-           g_inet_address_mask_matches(rule->net, peer->inet);
+    return peer->kind == PEER_TCP && inet_net_has(&rule->net, &peer->inet);
 }
 
 static gboolean

@@ -161,7 +161,7 @@ apply(Draft *draft, const char *key, const char *value, GError **error)
 }
 
 static gboolean
-read_backing_format(Draft *draft, const char *key, gpointer member, GError **error)
+read_policy_text(Draft *draft, const char *key, gpointer member, GError **error)
 {
     g_autofree char *value = NULL;
 
@@ -222,7 +222,7 @@ static const Key keys[] = {
     { "access", KEY_COMMON, read_access, 0 },
     { "allow", KEY_COMMON | KEY_IMAGE, read_policy_list, 0 },
     { "allow-protocols", KEY_COMMON | KEY_IMAGE, read_policy_list, 0 },
-    { "backing-format", KEY_COMMON | KEY_IMAGE, read_backing_format, 0 },
+    { "backing-format", KEY_COMMON | KEY_IMAGE, read_policy_text, 0 },
     { "bitmaps", KEY_IMAGE, read_bitmaps, 0 },
     { "description", 0, read_description, 0 },
     { "force-share", KEY_COMMON | KEY_IMAGE, read_policy_switch, 0 },
@@ -231,6 +231,7 @@ static const Key keys[] = {
     { "image-opts", KEY_IMAGE, read_name, offsetof(Draft, image_opts) },
     { "layers", KEY_COMMON, read_layers, 0 },
     { "load-snapshot", KEY_IMAGE, read_name, offsetof(Draft, load_snapshot) },
+    { "metadata-cache", KEY_COMMON | KEY_IMAGE, read_policy_text, 0 },
     { "name", 0, NULL, 0 }, /* read first: what the export is called */
     { "object", KEY_COMMON | KEY_IMAGE, read_policy_list, 0 },
     { "on-demand", KEY_COMMON | KEY_IMAGE, read_on_demand, 0 },

@@ -2,12 +2,12 @@
  * listen.c - listening sockets of every family, those that were handed over, and their URIs. */
 #include "listen.h"
 
+#include "inet.h"
 #include "listen-family.h"
 #include "throw.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <netdb.h>
@@ -216,11 +216,13 @@ listener_get_uri(const Listener *listener, const char *export_name)
 }
 
 static ListenerReach
-reach_of_address(GInetAddress *address)
+reach_of_address(int family, gconstpointer bytes)
 {
-    if (g_inet_address_get_is_any(address))
+    const InetAddress address = inet_address_make(family, bytes);
+
+    if (inet_address_is_any(&address))
         return REACH_EVERY_INTERFACE;
-    return g_inet_address_get_is_loopback(address) ? REACH_MACHINE : REACH_NETWORK;
+    return inet_address_is_loopback(&address) ? REACH_MACHINE : REACH_NETWORK;
 }
 
 ListenerReach
@@ -228,12 +230,12 @@ listener_get_reach(const Listener *listener)
 {
     SocketName name = { .any = { .sa_family = AF_UNSPEC } };
     socklen_t length = sizeof name;
-    g_autoptr(GSocketAddress) address = NULL;
 
     if (listener->kind != ADDRESS_TCP || getsockname(listener->fd, &name.any, &length) < 0)
         return REACH_MACHINE;
-    address = g_socket_address_new_from_native(&name, length);
-    if (address == NULL || !G_IS_INET_SOCKET_ADDRESS(address))
-        return REACH_MACHINE;
-    return reach_of_address(g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address)));
+    if (name.any.sa_family == AF_INET)
+        return reach_of_address(AF_INET, &name.inet4.sin_addr);
+    if (name.any.sa_family == AF_INET6)
+        return reach_of_address(AF_INET6, &name.inet6.sin6_addr);
+    return REACH_MACHINE;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * counters.h - what is counted: for each connection while it lasts, for each export for ever.
  *
- * A request costs its own connection a few relaxed additions and two readings of the clock, and
- * takes no lock. When a connection leaves, its figures are added to those of its export; who asks
- * before that finds both together. So no sum ever goes back. */
+ * A request costs its own connection a few relaxed additions, and a batch of them two readings of
+ * the clock; it takes no lock. When a connection leaves, its figures are added to those of its
+ * export; who asks before that finds both together. So no sum ever goes back. */
 #ifndef STRATA_COUNTERS_H
 #define STRATA_COUNTERS_H
 
@@ -108,11 +108,14 @@ counters_add(guint64 *counter, guint64 amount)
     __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
 }
 
-/* A request, from here on in flight. Returns when it began, in nanoseconds. */
-guint64 counters_begin(ConnectionCounters *connection, guint16 type);
+/* The time by which requests are measured, in nanoseconds. */
+guint64 counters_clock(void);
 
-/* @began: of counters_begin() */
-void counters_end(ConnectionCounters *connection, guint16 type, guint64 began);
+/* A request, from here on in flight. */
+void counters_begin(ConnectionCounters *connection, guint16 type);
+
+/* Its reply has been sent. @nanoseconds: since it came */
+void counters_end(ConnectionCounters *connection, guint16 type, guint64 nanoseconds);
 
 /* The client is told that the request failed. */
 void counters_failed(ConnectionCounters *connection, guint16 type);

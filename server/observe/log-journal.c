@@ -2,14 +2,12 @@
  * log-journal.c - lines of the log as entries of the system's journal. */
 #include "log-journal.h"
 
+#include "late-systemd.h"
+
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Where in the source an entry was made would be the same for all of them. */
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
 
 /* Sending succeeds as well where nobody listens (sd_journal_print(3)). */
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
@@ -17,7 +15,7 @@
 gboolean
 log_journal_is_there(void)
 {
-    return access(JOURNAL_SOCKET, W_OK) == 0;
+    return access(JOURNAL_SOCKET, W_OK) == 0 && late_systemd_load(NULL);
 }
 
 gboolean

@@ -179,6 +179,7 @@ gboolean
 log_writer_set(const char *word, gboolean verbose, GError **error)
 {
     is_verbose = verbose;
+    log_set_events(verbose);
     if (word == NULL)
         format = log_journal_is_standard_error() && log_journal_is_there() ? FORMAT_JOURNAL
                                                                            : FORMAT_TEXT;

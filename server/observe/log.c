@@ -8,11 +8,18 @@
 #define WINDOW_LIMIT 50
 
 static LogSink sink;
+static gboolean events_are_wanted = TRUE;
 
 void
 log_set_sink(LogSink new_sink)
 {
     sink = new_sink;
+}
+
+void
+log_set_events(gboolean wanted)
+{
+    events_are_wanted = wanted;
 }
 
 void
@@ -122,7 +129,8 @@ log_end_libraries(void)
 void
 log_event_list(const LogFields *fields, const char *format, va_list arguments)
 {
-    write_list(G_LOG_LEVEL_INFO, fields, format, arguments);
+    if (events_are_wanted)
+        write_list(G_LOG_LEVEL_INFO, fields, format, arguments);
 }
 
 void

@@ -55,6 +55,10 @@ typedef void (*LogSink)(GLogLevelFlags level, const char *sentence, const LogFie
 /* Without a sink, sentences go to g_log(). Before the first thread is started. */
 void log_set_sink(LogSink sink);
 
+/* Whether events are wanted (they are unless this says otherwise), and not only failures and
+ * notices: else no sentence is made of them. Before the first thread is started. */
+void log_set_events(gboolean wanted);
+
 /* @connection: its number; 0 for the engine as a whole. */
 void log_event(guint64 connection, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void log_failure(Log *log, guint64 connection, const char *format, ...) G_GNUC_PRINTF(3, 4);

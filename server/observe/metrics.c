@@ -8,13 +8,13 @@
 #include "metrics.h"
 
 #include "entrances.h"
+#include "late-microhttpd.h"
 #include "listen/listen.h"
 #include "log.h"
 #include "metrics-text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -110,7 +110,8 @@ metrics_open(Metrics **out_metrics, const Options *options, GError **error)
     metrics->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)listener_free);
     metrics->doors = g_ptr_array_new_with_free_func(door_free);
     address = parse_address(options->metrics, error);
-    if (address == NULL || !listen_on(metrics, address, options, error)) {
+    if (address == NULL || !late_microhttpd_load(error) ||
+        !listen_on(metrics, address, options, error)) {
         g_prefix_error(error, "--metrics: ");
         return FALSE;
     }

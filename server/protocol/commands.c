@@ -26,7 +26,7 @@ void
 command_fail(Worker *worker, const Request *request, guint32 error, const char *message)
 {
     command_log(worker, request, error, message);
-    reply_error(worker->connection, request, error,
+    reply_error(worker, request, error,
                 error == NBD_EIO ? command_client_message(worker, message) : message);
 }
 
@@ -42,7 +42,7 @@ command_client_message(const Worker *worker, const char *message)
 static void
 command_flush(Worker *worker, const Request *request)
 {
-    reply_done(worker->connection, request);
+    reply_done(worker, request);
 }
 
 /* Asks for the data of @runs, of which *@budget bytes are left. */
@@ -59,12 +59,22 @@ prefetch(const StrataRun *runs, gsize n_runs, guint64 *budget)
     }
 }
 
+gboolean
+command_continue(Worker *worker, Turn *turn)
+{
+    TurnTaker *taker = &worker->connection->taker;
+
+    if (turn_try(turn, taker))
+        return TRUE;
+    worker_before_long_work(worker);
+    return turn_continue(turn, taker);
+}
+
 /* The client does not learn how much was cached, and may be told so at any time. */
 static gboolean
 may_go_on(Worker *worker, Turn *turn, const Request *request)
 {
-    return request->length <= COMMAND_LIGHT_BYTES ||
-           turn_continue(turn, &worker->connection->taker);
+    return request->length <= COMMAND_LIGHT_BYTES || command_continue(worker, turn);
 }
 
 static void
@@ -80,8 +90,8 @@ command_cache(Worker *worker, const Request *request)
            may_go_on(worker, &turn, request)) {
         g_autoptr(GError) error = NULL;
         gsize n_runs;
-        const StrataRun *runs =
-            strata_walk_resolve(worker_get_walk(worker), offset, end - offset, &n_runs, &error);
+        const StrataRun *runs = strata_walk_resolve(worker_get_reading_walk(worker), offset,
+                                                    end - offset, &n_runs, &error);
 
         if (runs == NULL) {
             turn_end(&turn);
@@ -93,7 +103,7 @@ command_cache(Worker *worker, const Request *request)
         offset = runs[n_runs - 1].offset + runs[n_runs - 1].length;
     }
     turn_end(&turn);
-    reply_done(worker->connection, request);
+    reply_done(worker, request);
 }
 
 static const struct {
@@ -107,13 +117,20 @@ static const struct {
 };
 
 guint64
+command_walk_memory(const Negotiation *negotiation)
+{
+    return WORKER_WALK_SIZE +
+           WORKER_WALK_PER_NODE * strata_graph_get_n_nodes(negotiation->view->graph);
+}
+
+guint64
 command_memory(const Negotiation *negotiation, const Request *request)
 {
     if (request->type == NBD_CMD_READ)
         return command_read_memory(negotiation, request);
     if (request->type == NBD_CMD_BLOCK_STATUS)
         return command_block_status_memory(negotiation, request);
-    return request->type == NBD_CMD_CACHE ? WORKER_WALK_SIZE : 0;
+    return request->type == NBD_CMD_CACHE ? command_walk_memory(negotiation) : 0;
 }
 
 static void
@@ -134,20 +151,15 @@ carry_out(Worker *worker, const Request *request)
 void
 command_run(Worker *worker, const Request *request)
 {
-    ConnectionCounters *counters = &worker->connection->counters;
-    guint64 began = counters_begin(counters, request->type);
-
+    counters_begin(&worker->connection->counters, request->type);
     carry_out(worker, request);
-    counters_end(counters, request->type, began);
+    worker_answered(worker, request);
 }
 
-gboolean
+void
 command_turn_down(Worker *worker, const Request *request, guint32 error, const char *message)
 {
-    ConnectionCounters *counters = &worker->connection->counters;
-    guint64 began = counters_begin(counters, request->type);
-    gboolean sent = reply_error(worker->connection, request, error, message);
-
-    counters_end(counters, request->type, began);
-    return sent;
+    counters_begin(&worker->connection->counters, request->type);
+    reply_error(worker, request, error, message);
+    worker_answered(worker, request);
 }

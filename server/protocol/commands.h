@@ -4,7 +4,6 @@
 #define STRATA_COMMANDS_H
 
 #include "reply.h"
-#include "worker.h"
 
 /* What asks about more than this has turns (turnstile.h): some hundred runs where clusters have
  * 64 KiB. */
@@ -14,12 +13,19 @@
  * client asks for. */
 guint64 command_memory(const Negotiation *negotiation, const Request *request);
 
-/* Checks @request, carries it out and sends all of its reply. */
+/* What of it is for a walk over the export. */
+guint64 command_walk_memory(const Negotiation *negotiation);
+
+/* Checks @request, carries it out and sends all of its reply, or lets it gather (worker.h). */
 void command_run(Worker *worker, const Request *request);
 
-/* Answers @request with an error in place of carrying it out. Returns whether that went out. */
-gboolean command_turn_down(Worker *worker, const Request *request, guint32 error,
-                           const char *message);
+/* Answers @request with an error in place of carrying it out. */
+void command_turn_down(Worker *worker, const Request *request, guint32 error, const char *message);
+
+/* For heavy work, between two steps: turn_continue() of turnstile.h. Before it waits, or goes on
+ * for longer than a slice, the turn to read requests is passed on: until then others do not wait
+ * long, and most work is done by then. */
+gboolean command_continue(Worker *worker, Turn *turn);
 
 /* The client gets the error, the log gets the sentence. */
 void command_log(Worker *worker, const Request *request, guint32 error, const char *message);

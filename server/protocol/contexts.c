@@ -29,13 +29,15 @@ typedef enum {
     TELLS_PLACES, /* the same; the values have 64 bits */
 } Tells;
 
-/* One of the two functions: a value for each run of the one walk that serves all such contexts, or
- * the context's own way to tell of a range. */
+/* One of the two functions: what it says of runs, which come from the one walk that serves all such
+ * contexts and tell at least @details; or the context's own way to tell of a range. */
 struct _ContextFamily {
     const char *name;
     Scope scope;
     Tells tells;
-    guint64 (*value)(const Context *context, const StrataRun *run);
+    StrataDetails details;
+    void (*tell)(const Context *context, const StrataRun *runs, gsize n_runs,
+                 ContextExtent *extents);
     gsize (*map)(const Context *context, guint64 offset, guint64 length, ContextExtent *extents,
                  gsize max_extents, GError **error);
 };
@@ -47,65 +49,132 @@ struct _ContextFamily {
 #define JOINT_PAST_END    (1u << 5)
 #define JOINT_LAYER_SHIFT 8
 
+/* What is said of a claimant, by a function that takes its time, and is kept while an array of runs
+ * is told of: layers come by turns. All zero: what is said of nobody. */
+typedef struct {
+    StrataNode *claimant;
+    guint64 value;
+} Known;
+
+#define KNOWN_BITS 6
+
+static Known *
+find_known(Known *known, StrataNode *claimant)
+{
+    const guint64 spread = G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+
+    return &known[GPOINTER_TO_SIZE(claimant) * spread >> (64 - KNOWN_BITS)];
+}
+
+typedef guint64 (*ClaimantFunc)(const Context *context, StrataNode *claimant);
+
+static void
+tell_claimants(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents,
+               ClaimantFunc func)
+{
+    Known known[1 << KNOWN_BITS] = { 0 };
+
+    for (gsize i = 0; i < n_runs; i++) {
+        StrataNode *claimant = runs[i].claimant;
+        Known *found = find_known(known, claimant);
+
+        if (found->claimant != claimant)
+            *found = (Known){ claimant, claimant != NULL ? func(context, claimant) : 0 };
+        extents[i] = (ContextExtent){ runs[i].length, found->value };
+    }
+}
+
 /* Never a hole that is not zero: the specification calls such contents undefined, and clients drop
  * them. */
 static guint64
-value_allocation(const Context *context, const StrataRun *run)
+allocation_of(const StrataRun *run)
 {
     return (run->flags & STRATA_RUN_ZERO) ? NBD_STATE_HOLE | NBD_STATE_ZERO : 0;
 }
 
-static guint64
-value_depth(const Context *context, const StrataRun *run)
+static void
+tell_allocation(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents)
 {
-    return run->depth;
+    for (gsize i = 0; i < n_runs; i++)
+        extents[i] = (ContextExtent){ runs[i].length, allocation_of(&runs[i]) };
+}
+
+static void
+tell_depth(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents)
+{
+    for (gsize i = 0; i < n_runs; i++)
+        extents[i] = (ContextExtent){ runs[i].length, runs[i].depth };
 }
 
 static guint64
-value_above(const Context *context, const StrataRun *run)
+is_above(const Context *context, StrataNode *claimant)
 {
-    return run->claimant != NULL && !strata_node_is_within(run->claimant, context->node);
+    return !strata_node_is_within(claimant, context->node);
+}
+
+static void
+tell_above(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents)
+{
+    tell_claimants(context, runs, n_runs, extents, is_above);
+}
+
+static void
+tell_only(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents)
+{
+    for (gsize i = 0; i < n_runs; i++)
+        extents[i] = (ContextExtent){ runs[i].length, runs[i].claimant == context->node };
 }
 
 static guint64
-value_only(const Context *context, const StrataRun *run)
+layer_of(const Context *context, StrataNode *claimant)
 {
-    return run->claimant == context->node;
+    return export_view_layer_number(context->view, claimant);
+}
+
+static void
+tell_layer(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents)
+{
+    tell_claimants(context, runs, n_runs, extents, layer_of);
 }
 
 static guint64
-value_layer(const Context *context, const StrataRun *run)
+joint_bits_of(const StrataRun *run)
 {
-    return export_view_layer_number(context->view, run->claimant);
-}
-
-static guint64
-value_joint(const Context *context, const StrataRun *run)
-{
-    guint64 value = value_allocation(context, run);
+    guint64 bits = allocation_of(run);
 
     if (run->claimant != NULL)
-        value |= JOINT_CLAIMED;
+        bits |= JOINT_CLAIMED;
     if (run->flags & STRATA_RUN_COMPRESSED)
-        value |= JOINT_COMPRESSED;
+        bits |= JOINT_COMPRESSED;
     if (run->flags & STRATA_RUN_ENCRYPTED)
-        value |= JOINT_ENCRYPTED;
+        bits |= JOINT_ENCRYPTED;
     if (run->flags & STRATA_RUN_PAST_END)
-        value |= JOINT_PAST_END;
-    return value | value_layer(context, run) << JOINT_LAYER_SHIFT;
+        bits |= JOINT_PAST_END;
+    return bits;
+}
+
+static void
+tell_joint(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents)
+{
+    tell_layer(context, runs, n_runs, extents);
+    for (gsize i = 0; i < n_runs; i++)
+        extents[i].value = extents[i].value << JOINT_LAYER_SHIFT | joint_bits_of(&runs[i]);
 }
 
 /* Bytes that a format node decodes lie nowhere as they are. */
-StrataNode *
-context_leaf(const StrataRun *run)
+static guint64
+place_of(const StrataRun *run)
 {
-    return run->leaf != NULL && strata_node_is_protocol(run->leaf) ? run->leaf : NULL;
+    return run->leaf != NULL && strata_node_is_protocol(run->leaf) ? run->leaf_offset
+                                                                   : CONTEXT_NO_PLACE;
 }
 
-static guint64
-value_leaf_offset(const Context *context, const StrataRun *run)
+static void
+tell_leaf_offset(const Context *context, const StrataRun *runs, gsize n_runs,
+                 ContextExtent *extents)
 {
-    return context_leaf(run) != NULL ? run->leaf_offset : CONTEXT_NO_PLACE;
+    for (gsize i = 0; i < n_runs; i++)
+        extents[i] = (ContextExtent){ runs[i].length, place_of(&runs[i]) };
 }
 
 static gsize
@@ -127,15 +196,18 @@ map_bitmap(const Context *context, guint64 offset, guint64 length, ContextExtent
 /* Of two families that a name could belong to, the first has it: a bitmap that is called
  * "above:NODE" does not hide the question about layers. */
 static const ContextFamily families[] = {
-    { "base:allocation", SCOPE_IMAGE, TELLS_CONTENT, value_allocation, NULL },
-    { "qemu:allocation-depth", SCOPE_IMAGE, TELLS_LAYERS, value_depth, NULL },
-    { "qemu:dirty-bitmap:above", SCOPE_PATH, TELLS_LAYERS, value_above, NULL },
-    { "qemu:dirty-bitmap", SCOPE_BITMAPS, TELLS_CONTENT, NULL, map_bitmap },
-    { "strata:joint", SCOPE_IMAGE, TELLS_LAYERS, value_joint, NULL },
-    { "strata:layer", SCOPE_IMAGE, TELLS_LAYERS, value_layer, NULL },
-    { "strata:leaf-offset", SCOPE_IMAGE, TELLS_PLACES, value_leaf_offset, NULL },
-    { "strata:only", SCOPE_LAYERS, TELLS_LAYERS, value_only, NULL },
-    { "strata:above", SCOPE_PATH, TELLS_LAYERS, value_above, NULL },
+    { "base:allocation", SCOPE_IMAGE, TELLS_CONTENT, STRATA_DETAIL_ZERO, tell_allocation, NULL },
+    { "qemu:allocation-depth", SCOPE_IMAGE, TELLS_LAYERS, STRATA_DETAIL_DEPTH, tell_depth, NULL },
+    { "qemu:dirty-bitmap:above", SCOPE_PATH, TELLS_LAYERS, STRATA_DETAIL_CLAIMANT, tell_above,
+      NULL },
+    { "qemu:dirty-bitmap", SCOPE_BITMAPS, TELLS_CONTENT, 0, NULL, map_bitmap },
+    { "strata:joint", SCOPE_IMAGE, TELLS_LAYERS,
+      STRATA_DETAIL_ZERO | STRATA_DETAIL_FLAGS | STRATA_DETAIL_CLAIMANT, tell_joint, NULL },
+    { "strata:layer", SCOPE_IMAGE, TELLS_LAYERS, STRATA_DETAIL_CLAIMANT, tell_layer, NULL },
+    { "strata:leaf-offset", SCOPE_IMAGE, TELLS_PLACES, STRATA_DETAIL_PLACE, tell_leaf_offset,
+      NULL },
+    { "strata:only", SCOPE_LAYERS, TELLS_LAYERS, STRATA_DETAIL_CLAIMANT, tell_only, NULL },
+    { "strata:above", SCOPE_PATH, TELLS_LAYERS, STRATA_DETAIL_CLAIMANT, tell_above, NULL },
 };
 
 /* @leaf: (nullable): what stands behind the name of @family and ':' */
@@ -181,13 +253,19 @@ context_free(Context *context)
 gboolean
 context_is_of_runs(const Context *context)
 {
-    return context->family->value != NULL;
+    return context->family->tell != NULL;
 }
 
-guint64
-context_value(const Context *context, const StrataRun *run)
+StrataDetails
+context_get_details(const Context *context)
 {
-    return context->family->value(context, run);
+    return context->family->details;
+}
+
+void
+context_tell(const Context *context, const StrataRun *runs, gsize n_runs, ContextExtent *extents)
+{
+    context->family->tell(context, runs, n_runs, extents);
 }
 
 gboolean

@@ -30,20 +30,21 @@ typedef struct {
 void context_free(Context *context);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Context, context_free)
 
-/* Whether @context tells of the runs of a walk. Then context_value() has its answers, else
+/* Whether @context tells of the runs of a walk. Then context_tell() has its answers, else
  * context_map(). */
 gboolean context_is_of_runs(const Context *context);
 
-/* What @context says of @run, of its first byte for a context of places: a function of these two
- * and of nothing else. */
-guint64 context_value(const Context *context, const StrataRun *run);
+/* What the runs have to tell that @context is asked of; nothing if it is not of runs. */
+StrataDetails context_get_details(const Context *context);
+
+/* What @context says of each of @runs, in @extents, of which there are as many: of the first byte
+ * for a context of places. A function of context and run and of nothing else. */
+void context_tell(const Context *context, const StrataRun *runs, gsize n_runs,
+                  ContextExtent *extents);
 
 /* Whether the values of @context are places, which grow from byte to byte: an extent goes on for as
- * long as they do, in one leaf. */
+ * long as they do, in one leaf, which is that of the run. */
 gboolean context_is_of_places(const Context *context);
-
-/* Returns: (nullable): the leaf that the value of a context of places counts from */
-StrataNode *context_leaf(const StrataRun *run);
 
 /* What @context says of a range, from its first byte on; perhaps not to its end. Returns how many
  * extents that is; 0 with @error set if the first byte cannot be told. Blocks on disk. */

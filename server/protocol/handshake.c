@@ -10,20 +10,36 @@ static gboolean
 send_bytes(Connection *connection, gconstpointer data, gsize size)
 {
     struct iovec piece = { .iov_base = (gpointer)data, .iov_len = size };
+    Message message = { .pieces = &piece, .n_pieces = 1 };
 
-    return size == 0 || connection_send(connection, &piece, 1);
+    return size == 0 || connection_send(connection, &message, NULL);
 }
 
-static gboolean
-greet(Connection *connection)
+static NbdGreeting
+make_greeting(void)
 {
-    NbdGreeting greeting = {
+    return (NbdGreeting){
         .magic = GUINT64_TO_BE(NBD_MAGIC),
         .option_magic = GUINT64_TO_BE(NBD_OPTION_MAGIC),
         .flags = GUINT16_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES),
     };
+}
 
-    return send_bytes(connection, &greeting, sizeof greeting);
+void
+handshake_greet(Connection *connection)
+{
+    const NbdGreeting greeting = make_greeting();
+
+    connection->greeted = stream_try_send(&connection->stream, &greeting, sizeof greeting);
+}
+
+static gboolean
+greet_to_the_end(Connection *connection)
+{
+    const NbdGreeting greeting = make_greeting();
+    gsize greeted = connection->greeted;
+
+    return send_bytes(connection, (const guint8 *)&greeting + greeted, sizeof greeting - greeted);
 }
 
 static gboolean
@@ -165,7 +181,7 @@ handshake_run(Connection *connection)
 {
     OptionResult result = OPTION_NEXT;
 
-    if (!greet(connection) || !receive_client_flags(connection))
+    if (!greet_to_the_end(connection) || !receive_client_flags(connection))
         return FALSE;
     for (guint n = 0; result == OPTION_NEXT; n++) {
         if (n == MAX_OPTIONS) {

@@ -11,11 +11,18 @@
 G_STATIC_ASSERT(G_STRUCT_OFFSET(NbdExtRequestHeader, length) ==
                 G_STRUCT_OFFSET(NbdRequestHeader, length));
 
+static guint32
+request_magic(const Connection *connection)
+{
+    return connection->negotiation.mode == MODE_EXTENDED ? NBD_EXT_REQUEST_MAGIC
+                                                         : NBD_REQUEST_MAGIC;
+}
+
 static gboolean
 receive_header(Connection *connection, NbdExtRequestHeader *out_header)
 {
     gboolean extended = connection->negotiation.mode == MODE_EXTENDED;
-    guint32 expected = extended ? NBD_EXT_REQUEST_MAGIC : NBD_REQUEST_MAGIC;
+    guint32 expected = request_magic(connection);
     guint8 *rest = (guint8 *)out_header + sizeof(NbdRequestHeader);
     NbdRequestHeader compact;
     guint64 length;
@@ -114,6 +121,42 @@ receive_choice(Connection *connection, Request *request, guint size)
     return TRUE;
 }
 
+/* How much comes with the header in @bytes; what no request can be is read no further. */
+static guint64
+whole_length(const guint8 *bytes, gboolean extended)
+{
+    gsize header = extended ? sizeof(NbdExtRequestHeader) : sizeof(NbdRequestHeader);
+    NbdExtRequestHeader copy = { 0 };
+    guint64 length;
+    guint16 type;
+
+    memcpy(&copy, bytes, header);
+    type = GUINT16_FROM_BE(copy.type);
+    length = extended ? GUINT64_FROM_BE(copy.length)
+                      : GUINT32_FROM_BE(((const NbdRequestHeader *)(gconstpointer)bytes)->length);
+    if (type != NBD_CMD_WRITE &&
+        !(extended && (GUINT16_FROM_BE(copy.flags) & NBD_CMD_FLAG_PAYLOAD_LEN) != 0))
+        length = 0;
+    return length > NBD_MAX_DRAINED ? header : header + length;
+}
+
+/* What is larger than the inbox is never there: it is waited for. Nothing is where there is no
+ * magic: that is found out at once, with what a header of either kind has. */
+gboolean
+request_is_there(const Connection *connection)
+{
+    gboolean extended = connection->negotiation.mode == MODE_EXTENDED;
+    gsize received;
+    const guint8 *bytes = inbox_peek(&connection->inbox, &received);
+
+    if (received < sizeof(NbdRequestHeader))
+        return FALSE;
+    if (GUINT32_FROM_BE(*(const guint32 *)(gconstpointer)bytes) != request_magic(connection))
+        return TRUE;
+    return received >= (extended ? sizeof(NbdExtRequestHeader) : sizeof(NbdRequestHeader)) &&
+           received >= whole_length(bytes, extended);
+}
+
 RequestResult
 request_receive(Connection *connection, Request *out_request)
 {
@@ -129,6 +172,7 @@ request_receive(Connection *connection, Request *out_request)
         .handle = header.handle,
         .offset = GUINT64_FROM_BE(header.offset),
         .length = GUINT64_FROM_BE(header.length),
+        .came = connection->last_received,
     };
     if (out_request->type == NBD_CMD_DISC)
         return REQUEST_DISCONNECT;

@@ -11,6 +11,7 @@ typedef struct {
     guint64 handle; /* as it came: only ever sent back */
     guint64 offset;
     guint64 length; /* of the range, whatever came behind the header */
+    guint64 came;   /* when; by counters_clock() */
 
     /* The payload of an NBD_CMD_BLOCK_STATUS: what is wrong with it, or which contexts it chooses,
      * each by its place in negotiation.contexts. None chosen: all of them are meant. */
@@ -24,6 +25,10 @@ typedef enum {
     REQUEST_DISCONNECT, /* the client said good-bye */
     REQUEST_BROKEN,     /* the client left without, or makes no sense */
 } RequestResult;
+
+/* Whether the next request has been received as far as request_receive() reads it, which then waits
+ * for nothing. The caller has the turn to read. */
+gboolean request_is_there(const Connection *connection);
 
 /* Reads the next request with its payload, which is dropped but for what it says of contexts. The
  * caller has the turn to read. */

@@ -6,10 +6,9 @@
 #include "refused-call.h"
 
 #include <errno.h>
-#include <seccomp.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -17,8 +16,10 @@
 /* More than any kernel has; numbers beyond have no name. */
 #define MAX_CALLS 1024
 
-/* Filled before there is a filter: a signal handler may not look names up. Owned; NULL: none */
-static char *names[MAX_CALLS];
+/* NULL: none that was known when this program was built. */
+static const char *const names[MAX_CALLS] = {
+#include <call-names.h>
+};
 
 static gint said[MAX_CALLS]; /* atomic; whether the log knows of the call */
 
@@ -162,14 +163,6 @@ on_refused(int number, siginfo_t *info, void *data)
     errno = saved_errno;
 }
 
-static void
-learn_names(void)
-{
-    for (int i = 0; i < MAX_CALLS; i++)
-        if (names[i] == NULL)
-            names[i] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, i);
-}
-
 void
 refused_call_tell_in_json(void)
 {
@@ -181,7 +174,6 @@ refused_call_watch(void)
 {
     struct sigaction action = { .sa_sigaction = on_refused, .sa_flags = SA_SIGINFO };
 
-    learn_names();
     return sigaction(SIGSYS, &action, NULL) == 0;
 }
 

@@ -2,12 +2,12 @@
  * tls-credentials.c - certificates and keys of the server, and the CA of its clients. */
 #include "tls-credentials.h"
 
+#include "late-gnutls.h"
 #include "observe/log.h"
 #include "tls-file.h"
 #include "tls-psk.h"
 
 #include <errno.h>
-#include <gnutls/x509.h>
 #include <strata/strata.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -315,6 +315,8 @@ tls_credentials_load(const TlsCredentialFiles *files, GError **error)
 
     credentials->ref_count = 1;
     credentials->verify_peer = files->verify_peer;
+    if (!late_gnutls_load(error))
+        return NULL;
     if (files->certificates != NULL && !load_x509(credentials, files, error))
         return NULL;
     if (files->psk_file != NULL && !load_psk(credentials, files->psk_file, error))

@@ -2,9 +2,12 @@
  * tls-identity.c - names in certificates and of pre-shared keys. */
 #include "tls-identity.h"
 
+#include "inet.h"
+#include "late-gnutls.h"
 #include "tls-psk.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 /* A subject in pieces of RFC 4514, the most specific one first. One with a zero in it would read
  * shorter than it is. */
@@ -25,14 +28,13 @@ read_subject(gnutls_x509_crt_t certificate)
 static char *
 format_address(const guint8 *bytes, gsize length)
 {
-    g_autoptr(GInetAddress) address = NULL;
+    InetAddress address = { .family = length == 4 ? AF_INET : AF_INET6 };
     g_autofree char *text = NULL;
 
     if (length != 4 && length != 16)
         return NULL;
-    address = g_inet_address_new_from_bytes(bytes, length == 4 ? G_SOCKET_FAMILY_IPV4
-                                                               : G_SOCKET_FAMILY_IPV6);
-    text = g_inet_address_to_string(address);
+    memcpy(address.bytes, bytes, length); /* as the certificate has it, whatever it wears */
+    text = inet_address_to_string(&address);
     return g_strconcat("IP:", text, NULL);
 }
 

@@ -10,11 +10,11 @@
  * that does not read its answers is not listened to meanwhile, and its own requests wait for it. */
 #include "tls-session.h"
 
+#include "late-gnutls.h"
 #include "tls-identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gnutls/socket.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -87,6 +87,19 @@ wait_for_socket(TlsSession *session, short events)
 
     if (poll(&entry, 1, -1) > 0)
         g_atomic_int_inc(session->moved);
+}
+
+/* The same for who sends, and may have others told before a longer wait. */
+static void
+wait_for_room(TlsSession *session, const StreamWait **wait)
+{
+    struct pollfd entry = { .fd = session->fd, .events = POLLOUT };
+
+    if (*wait != NULL && poll(&entry, 1, STREAM_MOMENT_MS) == 0) {
+        (*wait)->func((*wait)->data);
+        *wait = NULL;
+    }
+    wait_for_socket(session, POLLOUT);
 }
 
 static gboolean
@@ -395,9 +408,9 @@ tls_session_has_pending(const TlsSession *session)
     return session->has_pending;
 }
 
-/* Sends a record. Returns how much of @data was in it, or 0 on failure. */
+/* Returns how much of @data was in the record, or 0 on failure. */
 static gsize
-send_record(TlsSession *session, gconstpointer data, gsize length)
+send_record(TlsSession *session, gconstpointer data, gsize length, const StreamWait **wait)
 {
     gssize sent;
 
@@ -405,7 +418,7 @@ send_record(TlsSession *session, gconstpointer data, gsize length)
     do {
         sent = gnutls_record_send(session->session, data, length);
         if (sent == GNUTLS_E_AGAIN)
-            wait_for_socket(session, POLLOUT);
+            wait_for_room(session, wait);
     } while (is_to_be_repeated(sent));
     g_atomic_int_inc(session->moved);
     pass_turn(session);
@@ -413,10 +426,10 @@ send_record(TlsSession *session, gconstpointer data, gsize length)
 }
 
 static gboolean
-send_all(TlsSession *session, const guint8 *data, gsize length)
+send_all(TlsSession *session, const guint8 *data, gsize length, const StreamWait **wait)
 {
     while (length > 0) {
-        gsize sent = send_record(session, data, MIN(length, RECORD_SIZE));
+        gsize sent = send_record(session, data, MIN(length, RECORD_SIZE), wait);
 
         if (sent == 0)
             return FALSE;
@@ -461,7 +474,7 @@ gather(Pieces *pieces, guint8 *record)
 /* Whole records of a large piece go out from where they lie; headers, and what is left of pieces,
  * share records. */
 gboolean
-tls_session_send(TlsSession *session, struct iovec *pieces, gsize n_pieces)
+tls_session_send(TlsSession *session, struct iovec *pieces, gsize n_pieces, const StreamWait *wait)
 {
     Pieces rest = { .at = pieces, .n_left = n_pieces };
     guint8 record[RECORD_SIZE];
@@ -471,10 +484,10 @@ tls_session_send(TlsSession *session, struct iovec *pieces, gsize n_pieces)
         gsize whole = rest.at->iov_len - rest.at->iov_len % RECORD_SIZE;
 
         if (whole > 0) {
-            if (!send_all(session, rest.at->iov_base, whole))
+            if (!send_all(session, rest.at->iov_base, whole, &wait))
                 return FALSE;
             step(&rest, whole);
-        } else if (!send_all(session, record, gather(&rest, record))) {
+        } else if (!send_all(session, record, gather(&rest, record), &wait)) {
             return FALSE;
         }
     }

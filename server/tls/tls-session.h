@@ -8,6 +8,15 @@
 
 #include <sys/uio.h>
 
+/* Whom a thread tells that it will wait for the client to read, and for longer than a moment. */
+typedef struct {
+    void (*func)(gpointer data);
+    gpointer data;
+} StreamWait;
+
+/* A client that reads all the time makes room within it, in milliseconds. */
+#define STREAM_MOMENT_MS 2
+
 /* After the handshake one thread may receive while another sends; neither twice at once. */
 typedef struct _TlsSession TlsSession;
 
@@ -43,8 +52,10 @@ gsize tls_session_receive(TlsSession *session, gpointer buffer, gsize length);
  * may receive. */
 gboolean tls_session_has_pending(const TlsSession *session);
 
-/* All of @pieces, which are changed on the way, in as few records as they take. */
-gboolean tls_session_send(TlsSession *session, struct iovec *pieces, gsize n_pieces);
+/* All of @pieces, which are changed on the way, in as few records as they take. @wait: (nullable):
+ * called, perhaps, before the client is waited for */
+gboolean tls_session_send(TlsSession *session, struct iovec *pieces, gsize n_pieces,
+                          const StreamWait *wait);
 
 /* Says good-bye, and waits for the socket to take it; to end that, shut the socket down. No thread
  * may be in the session. */

@@ -198,10 +198,10 @@ tls_new(const TlsSettings *settings, GError **error)
     g_autoptr(StrataTls) tls = g_new0(StrataTls, 1);
 
     g_mutex_init(&tls->lock);
-    (void)tls_session_kernel_can(); /* while the process may still make sockets */
     tls->mode = tls_settings_get_mode(settings);
     if (tls->mode == TLS_OFF)
         return g_steal_pointer(&tls);
+    (void)tls_session_kernel_can(); /* while the process may still make sockets */
     tls->certificates = absolute(settings->certificates);
     tls->psk_file = absolute(settings->psk_file);
     tls->verify_peer = demands_certificate(settings);

@@ -5,7 +5,7 @@ source "$(dirname "$0")/../functions.sh"
 require_tool clang-format shellcheck
 
 cd "$SRCDIR"
-mapfile -t c_files < <(find include lib server plugins tools tests docs -name '*.[ch]')
+mapfile -t c_files < <(find include lib server plugins tools tests docs bench -name '*.[ch]')
 clang-format --dry-run -Werror "${c_files[@]}" ||
     fail "run: clang-format -i on the files named above"
 

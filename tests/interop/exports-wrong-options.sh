@@ -48,7 +48,7 @@ refused ".*/bitmaps.conf: \[vm\], bitmaps: 'none' stands alone" --config "$tmp/b
 
 # What says how to open an image needs one on the command line.
 for option in --format=raw --allow=/ --allow-protocols=nbd --backing-format=raw --probe \
-    --force-share --object=secret,id=a --access=any; do
+    --force-share --metadata-cache=1M --object=secret,id=a --access=any; do
     refused "${option%%=*} is about an IMAGE or a --directory on the command line, and there is none" \
         "$option" --config "$tmp/exports.conf"
 done

@@ -38,6 +38,25 @@ def never_reading(work, image):
                "idle clients give it back")
 
 
+def never_reading_plain_files(work, image):
+    """What goes from a file to the socket without a copy takes no memory of the server's."""
+    path, process = work.serve_process(image)
+    good = Client(path).go()
+    equal(good.simple(READ, 0, MIB), (0, CONTENT[:MIB]), "a read")
+    before = private_bytes(process)
+    gluttons = [Client(path).go() for _ in range(6)]
+    for glutton in gluttons:
+        for _ in range(8):
+            glutton.send_request(READ, 0, MIB)
+    for _ in range(20):
+        equal(good.simple(READ, 0, MIB), (0, CONTENT[:MIB]), "a good client's read")
+        check_memory(process, before + 6 * 2 * MIB, "six clients that never read of a file")
+    for glutton in gluttons:
+        for _ in range(8):
+            glutton.receive(16)
+            equal(glutton.receive(MIB) == CONTENT[:MIB], True, "a late read of a file")
+
+
 def idle_after_reads(work, image):
     """Many clients that have read something, and ask for nothing more."""
     path, process = work.serve_process(image)
@@ -125,9 +144,12 @@ def without_memory(work, image):
 
 with Workspace() as work:
     image = make_seed_images(work)
-    never_reading(work, image)
+    compressed = work.path("compressed.qcow2")
+    run("qemu-img", "convert", "-c", "-O", "qcow2", image, compressed)
+    never_reading(work, compressed)
+    never_reading_plain_files(work, image)
     idle_after_reads(work, image)
     larger_than_the_limit(work, image)
     largest_reads(work)
     in_flight(work, image)
-    without_memory(work, image)
+    without_memory(work, compressed)

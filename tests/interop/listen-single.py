@@ -3,6 +3,7 @@
 """listen-single.py - --single: one client on standard input and output, be they a socket, pipes or
 a socket pair for each direction. Nothing but the protocol is written there, and the server ends
 with its client."""
+import errno
 import os
 import pty
 import re
@@ -31,6 +32,19 @@ def by_command(image, content):
     handle.shutdown()
 
 
+def connect(path):
+    """A socket has its name before anybody listens to it."""
+    deadline = time.monotonic() + 30
+    while True:
+        handle = nbd.NBD()
+        try:
+            handle.connect_unix(path)
+            return handle
+        except nbd.Error as error:
+            check(error.errnum == errno.ECONNREFUSED and time.monotonic() < deadline, str(error))
+        time.sleep(0.005)
+
+
 def by_pipes(work, image, content):
     """socat is what stands between, as ssh would."""
     path = work.path("pipes")
@@ -42,9 +56,7 @@ def by_pipes(work, image, content):
         time.sleep(0.005)
     handles = []
     for _ in range(3):
-        handle = nbd.NBD()
-        handle.connect_unix(path)
-        handles.append(handle)
+        handles.append(connect(path))
     for handle in handles:
         check(read_all(handle) == content, "bytes differ behind pipes")
         handle.shutdown()

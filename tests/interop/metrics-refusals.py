@@ -4,6 +4,7 @@
 too many of one peer, too slow, without TLS where there has to be, and kept out by access rules."""
 import json
 
+from limits_case import wait_until
 from metrics_case import scrape, scrape_until
 from nbd_case import Workspace, check, equal, make_seed_images, run
 from nbd_client import OPT_ABORT, OPT_GO, OPT_STARTTLS, Client, Closed
@@ -23,9 +24,21 @@ def refused(metrics):
             if n}
 
 
-def events(process):
-    with open(process.log, encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+def events(process, wanted, count):
+    """Those that are wanted, once there are so many: a thread of its own writes the log."""
+    found = []
+
+    def are_there():
+        with open(process.log, encoding="utf-8") as file:
+            found[:] = [event for event in map(json.loads, file) if wanted(event)]
+        return len(found) >= count
+
+    wait_until(are_there, f"{count} events in the log")
+    return found
+
+
+def named(name):
+    return lambda event: event.get("event") == name
 
 
 def serve(work, *arguments):
@@ -43,7 +56,7 @@ def crowd(work, image):
         metrics = scrape_until(address, refused, "a refusal")
         equal(refused(metrics), {reason: 1}, limit)
         equal(metrics.value("connections_accepted_total"), 2, "accepted")
-        event, = [event for event in events(process) if event.get("event") == "refused"]
+        event, = events(process, named("refused"), 1)
         check(limit in event["message"], event["message"])
         check(event["peer"].startswith("unix uid "), "the peer is missing")
         for client in clients:
@@ -58,8 +71,8 @@ def slowness(work, image):
     equal(refused(metrics), {"handshake_timeout": 1, "idle_timeout": 1}, "timeouts")
     equal(metrics.all("handshakes_total", "result"), {"entered": 1, "aborted": 0, "failed": 1},
           "handshakes")
-    equal(sorted(event["connection"] for event in events(process)
-                 if event.get("event") == "timeout"), [1, 2], "timeouts in the log")
+    equal(sorted(event["connection"] for event in events(process, named("timeout"), 2)), [1, 2],
+          "timeouts in the log")
     silent.close()
     idle.close()
 
@@ -76,7 +89,7 @@ def missing_tls(work, image):
     equal(refused(metrics), {"tls": 1}, "without TLS")
     run("nbdinfo", "--size", f"nbds+unix://somebody@/?socket={path}&tls-psk-file={keys}")
     equal(scrape(address).value("tls_sessions_total"), 1, "TLS sessions")
-    began, = [event for event in events(process) if event.get("event") == "tls"]
+    began, = events(process, named("tls"), 1)
     equal((began["connection"], began["psk_identity"]), (2, "somebody"), "who began TLS")
 
 
@@ -108,7 +121,8 @@ def access(work, image):
     check(answers[0] == answers[1] == answers[2], f"the client can tell: {answers}")
     metrics = scrape_until(address, lambda m: m.value("connections_open") == 0, "them to leave")
     equal(refused(metrics), {"access": 2}, "access")
-    kept = [event["message"] for event in events(process) if "access rules" in event["message"]]
+    kept = [event["message"] for event in
+            events(process, lambda event: "access rules" in event["message"], 2)]
     equal(len(kept), 2, "messages about access")
     check(all('"closed' in message for message in kept), kept)
 

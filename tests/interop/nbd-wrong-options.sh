@@ -80,6 +80,10 @@ refused "'gopher' is no protocol" -k "$sock" --allow-protocols nbd,gopher "$imag
 misused "--probe takes no value, but there is one: '--probe=on'" -k "$sock" --probe=on "$image"
 misused "--force-share takes no value, but there is one: '--force-share=on'" \
     -k "$sock" --force-share=on "$image"
+misused '--metadata-cache needs a number of bytes, as in 64M' -k "$sock" --metadata-cache= "$image"
+refused "metadata-cache is a number of bytes, as in 64M, not 'all'" -k "$sock" --metadata-cache all "$image"
+refused 'the metadata cache can have from 1M to 64G, and not 1024 bytes' \
+    -k "$sock" --metadata-cache=1k "$image"
 misused '--load-snapshot needs a snapshot' -k "$sock" -l '' "$image"
 misused "--load-snapshot takes snapshot.id=ID, snapshot.name=NAME or both, not 'snapshot.date=1'" \
     -k "$sock" -l snapshot.id=1,snapshot.date=1 "$image"

@@ -39,6 +39,10 @@ serves overlay.qcow2 force-share=on
 refuses 'on or off' overlay.qcow2 force-share=perhaps
 stop_process "$server_pid" || true
 
+# metadata-cache=
+serves noformat.qcow2 probe=on metadata-cache=1M
+refuses 'from 1M to 64G, and not 1023 bytes' noformat.qcow2 probe=on metadata-cache=1023
+
 # object=
 luks='-f qcow2 -o encrypt.format=luks,encrypt.key-secret=sec0,encrypt.iter-time=10'
 create_encrypted key "$luks" secret.qcow2 1M

@@ -17,6 +17,7 @@ description
 file
 force-share
 format
+metadata-cache
 object
 probe
 snapshot

@@ -156,6 +156,35 @@ def byte_by_byte(link):
     client.close()
 
 
+def in_one_piece(client):
+    """Options, and the first requests behind GO, as they go over the wire."""
+    message = bytearray()
+    client.send = message.extend
+    client.send_option(OPT_LIST)
+    client.send_option(OPT_INFO, client.info_data("disk"))
+    client.send_option(OPT_GO, client.info_data("disk"))
+    cookies = [client.send_request(READ, MIB - at, 5) for at in range(3)]
+    del client.send
+    return bytes(message), cookies
+
+
+@rule("Newstyle negotiation", "nothing that follows in the same piece is lost, whoever reads it")
+def all_at_once(link):
+    length = len(in_one_piece(link.connect())[0])
+    for cut in (0, *range(3, length, 7)):
+        client = link.connect()
+        message, cookies = in_one_piece(client)
+        client.send(message[:cut])
+        client.send(message[cut:])
+        equal(len(client.replies(OPT_LIST)), 4, f"LIST, cut at {cut}")
+        equal(client.replies(OPT_INFO), [EXPORT, (REP_ACK, b"")], f"INFO, cut at {cut}")
+        equal(client.replies(OPT_GO), [EXPORT, (REP_ACK, b"")], f"GO, cut at {cut}")
+        equal({client.receive_simple() for _ in cookies},
+              {(cookie, 0, CONTENT[MIB - at:MIB - at + 5]) for at, cookie in enumerate(cookies)},
+              f"requests, cut at {cut}")
+        client.close()
+
+
 # Options one by one.
 @rule("NBD_OPT_ABORT", "NBD_REP_ACK, whatever data came with it, and the end")
 def abort(link):

@@ -31,6 +31,9 @@ each --probe -- noformat.qcow2
 each --backing-format raw -- noformat.qcow2
 each --backing-format raw --probe -- noformat.qcow2
 
+each --metadata-cache 1M -- overlay.qcow2
+assert_fails_with 'from 1M to 64G' "$STRATA" map --metadata-cache 65G overlay.qcow2
+
 # A writer.
 start_process qemu-nbd --socket="$tmp/w" --pid-file="$tmp/w.pid" --persistent -f qcow2 overlay.qcow2
 wait_for_pid_file "$tmp/w.pid"
@@ -48,7 +51,7 @@ assert_fails_with "'ssh' is no protocol" "$STRATA" map --allow-protocols ssh rem
 
 # With a URI.
 for option in --probe --force-share -U '--allow .' '--allow-protocols nbd' '--backing-format raw' \
-    '--format raw' '--object secret,id=a,file=b' '--snapshot x'; do
+    '--format raw' '--metadata-cache 1M' '--object secret,id=a,file=b' '--snapshot x'; do
     for verb in map info; do
         # shellcheck disable=SC2086 # these are words
         assert_fails_with 'has no meaning for an NBD URI' \

@@ -55,6 +55,7 @@ test_all_keys(Fixture *fixture, gconstpointer data)
                                          "backing-format=raw\n"
                                          "probe=on\n"
                                          "force-share=off\n"
+                                         "metadata-cache=2M\n"
                                          "bitmaps=mon;tue\n"
                                          "layers=off\n"
                                          "access=user=7;dn=CN=a\\;b\n"
@@ -174,6 +175,7 @@ test_mistakes(Fixture *fixture, gconstpointer data)
         { "[a]\nimage=x\non-demand=1\n", "[a], on-demand: it is on or off, not '1'" },
         { "[a]\nimage=x\nprobe=perhaps\n", "[a], probe: it is on or off, not 'perhaps'" },
         { "[a]\nimage=x\nprobe=off;YES\n", "[a], probe: it is on or off, not 'off;YES'" },
+        { "[a]\nimage=x\nmetadata-cache=1\n", "[a], metadata-cache: the metadata cache can" },
         { "[a]\nimage=x\nforce-share=1\n", "[a], force-share: it is on or off, not '1'" },
         { "[a]\nimage=x\nbacking-format=raw;qcow2\n", "[a], backing-format: 'raw;qcow2'" },
         { "[a]\nimage=x\nobject=secret,id=s,fd=3\n", "[a], object: fd= can only be lent" },

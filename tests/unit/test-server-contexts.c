@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * test-server-contexts.c - context values from runs, names and queries, and lists of extents. */
+ * test-server-contexts.c - context values from runs, names and queries. */
 #include "exports/exports.h"
 #include "mem-node.h"
-#include "protocol/block-status.h"
 #include "protocol/contexts.h"
 
 #include <glib/gstdio.h>
@@ -87,23 +86,33 @@ tear_down(Fixture *fixture, gconstpointer data)
 }
 
 static GPtrArray *
-select_one(Fixture *fixture, const char *name)
+select_in(const ExportView *view, const char *name)
 {
     g_autoptr(GPtrArray) queries = g_ptr_array_new();
     GPtrArray *contexts;
 
     g_ptr_array_add(queries, (gpointer)name);
-    contexts = contexts_select(fixture->view, queries, FALSE);
+    contexts = contexts_select(view, queries, FALSE);
     g_assert_cmpuint(contexts->len, ==, 1);
     return contexts;
+}
+
+static guint64
+value_of(const Context *context, const StrataRun *run)
+{
+    ContextExtent extent;
+
+    context_tell(context, run, 1, &extent);
+    g_assert_cmpuint(extent.length, ==, run->length);
+    return extent.value;
 }
 
 static void
 assert_value(Fixture *fixture, const char *name, const StrataRun *run, guint32 expected)
 {
-    g_autoptr(GPtrArray) contexts = select_one(fixture, name);
+    g_autoptr(GPtrArray) contexts = select_in(fixture->view, name);
 
-    g_assert_cmphex(context_value(g_ptr_array_index(contexts, 0), run), ==, expected);
+    g_assert_cmphex(value_of(g_ptr_array_index(contexts, 0), run), ==, expected);
 }
 
 static void
@@ -217,18 +226,14 @@ static guint32
 value_at(const ExportView *view, const char *name, guint64 offset)
 {
     g_autoptr(StrataWalk) walk = strata_walk_new(view->node);
-    g_autoptr(GPtrArray) queries = g_ptr_array_new();
-    g_autoptr(GPtrArray) contexts = NULL;
+    g_autoptr(GPtrArray) contexts = select_in(view, name);
     g_autoptr(GError) error = NULL;
     const StrataRun *runs;
     gsize n;
 
-    g_ptr_array_add(queries, (gpointer)name);
-    contexts = contexts_select(view, queries, FALSE);
-    g_assert_cmpuint(contexts->len, ==, 1);
     runs = strata_walk_resolve(walk, offset, 1, &n, &error);
     g_assert_no_error(error);
-    return context_value(contexts->pdata[0], runs);
+    return value_of(contexts->pdata[0], runs);
 }
 
 /* Layers behind a server are layers in every context, and have no exports of their own. */
@@ -277,29 +282,111 @@ test_exact_name_first(Fixture *fixture, gconstpointer data)
     g_assert_true(view->node == fixture->window);
 }
 
-static void
-test_extents(Fixture *fixture, gconstpointer data)
+/* A chain so long that its nodes share places in whatever tells them apart. */
+static StrataGraph *
+open_long_chain(guint n_layers)
 {
-    g_autoptr(GPtrArray) contexts = select_one(fixture, "base:allocation");
-    const NbdExtExtent *extents;
-    StatusList list;
+    const MemExtent half = { 0, { .length = 512, .kind = STRATA_ANSWER_ZERO } };
+    StrataNode *top = NULL, *above = NULL;
 
-    status_list_init(&list, g_ptr_array_index(contexts, 0), 1, 2);
-    status_list_add(&list, 5, 0);
-    status_list_add(&list, 5, 0);
-    status_list_add(&list, 7, 3);
-    status_list_add(&list, 7, 3);
-    g_assert_false(list.full);
-    status_list_add(&list, 5, 0);
-    g_assert_true(list.full);
-    status_list_add(&list, 7, 3); /* must not follow a gap */
-    g_assert_cmpuint(list.n_extents, ==, 2);
-    extents = list.extents;
-    g_assert_cmpuint(extents[0].length, ==, 10);
-    g_assert_cmpuint(extents[0].flags, ==, 0);
-    g_assert_cmpuint(extents[1].length, ==, 14);
-    g_assert_cmpuint(extents[1].flags, ==, 3);
-    status_list_clear(&list);
+    for (guint i = 0; i < n_layers; i++) {
+        g_autofree char *name = g_strdup_printf("layer-%u", i);
+        StrataNode *layer = mem_node_new(name, 1024, &half, 1);
+
+        if (above != NULL)
+            mem_node_attach(above, STRATA_ROLE_BACKING, layer);
+        else
+            top = layer;
+        above = layer;
+    }
+    return mem_graph_new(top);
+}
+
+static void
+assert_long_chain(const ExportView *view, const StrataRun *runs, guint n_runs)
+{
+    g_autoptr(GPtrArray) layer = select_in(view, "strata:layer");
+    g_autoptr(GPtrArray) above = select_in(view, "strata:above:layer-50");
+    g_autofree ContextExtent *layers = g_new(ContextExtent, n_runs);
+    g_autofree ContextExtent *aboves = g_new(ContextExtent, n_runs);
+    const Context *context = above->pdata[0];
+
+    context_tell(layer->pdata[0], runs, n_runs, layers);
+    context_tell(context, runs, n_runs, aboves);
+    for (guint i = 0; i < n_runs; i++) {
+        StrataNode *claimant = runs[i].claimant;
+
+        g_assert_cmpuint(layers[i].value, ==, export_view_layer_number(view, claimant));
+        g_assert_cmpuint(aboves[i].value, ==,
+                         claimant != NULL && !strata_node_is_within(claimant, context->node));
+    }
+}
+
+static void
+test_many_layers(void)
+{
+    const guint n_layers = 100, n_runs = 2000;
+    g_autoptr(StrataGraph) graph = open_long_chain(n_layers);
+    g_autoptr(StrataExports) exports = strata_exports_new();
+    g_autofree StrataRun *runs = g_new0(StrataRun, n_runs);
+    g_autoptr(ExportView) view = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(strata_exports_add(exports, "", NULL, graph, &error));
+    view = exports_find(exports, NULL, "", &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(view->layers->len, ==, n_layers);
+    for (guint i = 0; i < n_runs; i++) {
+        gint32 number = g_test_rand_int_range(0, (gint32)n_layers + 1);
+
+        runs[i].length = 1;
+        runs[i].claimant = number > 0 ? view->layers->pdata[number - 1] : NULL;
+    }
+    assert_long_chain(view, runs, n_runs);
+}
+
+/* What a change of a run's @detail makes of it. */
+static StrataRun
+change(const StrataRun *run, StrataDetails detail, const Fixture *fixture)
+{
+    StrataRun other = *run;
+
+    if (detail == STRATA_DETAIL_ZERO)
+        other.flags ^= STRATA_RUN_ZERO;
+    if (detail == STRATA_DETAIL_FLAGS)
+        other.flags ^= STRATA_RUN_COMPRESSED | STRATA_RUN_ENCRYPTED | STRATA_RUN_PAST_END;
+    if (detail == STRATA_DETAIL_DEPTH)
+        other.depth++;
+    if (detail == STRATA_DETAIL_CLAIMANT)
+        other.claimant = fixture->base;
+    if (detail == STRATA_DETAIL_PLACE)
+        other.leaf_offset++;
+    return other;
+}
+
+/* A walk merges what differs in nothing that was asked for; so each context asks for all that its
+ * values are made of. */
+static void
+test_details(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GPtrArray) contexts = contexts_list(fixture->view, TRUE);
+    const StrataRun run = { .length = 1,
+                            .claimant = fixture->overlay,
+                            .leaf = strata_graph_find_node(fixture->graph, "leaf"),
+                            .depth = 1 };
+    StrataDetails told = 0;
+
+    for (guint i = 0; i < contexts->len; i++)
+        for (StrataDetails detail = 1; detail < STRATA_DETAIL_ALL; detail <<= 1) {
+            const Context *context = contexts->pdata[i];
+            StrataRun other = change(&run, detail, fixture);
+
+            if (value_of(context, &run) == value_of(context, &other))
+                continue;
+            g_assert_cmphex(context_get_details(context) & detail, ==, detail);
+            told |= detail;
+        }
+    g_assert_cmphex(told, ==, STRATA_DETAIL_ALL);
 }
 
 int
@@ -310,7 +397,8 @@ main(int argc, char **argv)
     g_test_add("/contexts/other-views", Fixture, NULL, set_up, test_nodes_of_other_views,
                tear_down);
     g_test_add_func("/contexts/remote-layers", test_remote_layers);
-    g_test_add("/contexts/extents", Fixture, NULL, set_up, test_extents, tear_down);
+    g_test_add("/contexts/details", Fixture, NULL, set_up, test_details, tear_down);
+    g_test_add_func("/contexts/many-layers", test_many_layers);
     g_test_add("/exports/names", Fixture, NULL, set_up, test_exports, tear_down);
     g_test_add("/exports/exact-name-first", Fixture, NULL, set_up, test_exact_name_first,
                tear_down);

@@ -6,6 +6,7 @@
 #include "mem-node.h"
 #include "protocol/contexts.h"
 #include "protocol/proto.h"
+#include "wait.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -39,8 +40,12 @@ static gboolean (*read_from_memory)(StrataNode *, guint64, gsize, guint8 *, GErr
 static gboolean
 read_or_wait(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GError **error)
 {
+    gboolean is_stuck = offset <= STUCK && STUCK - offset < length;
+
+    if (is_stuck)
+        wait_announce();
     g_mutex_lock(&current->lock);
-    if (offset <= STUCK && STUCK - offset < length) {
+    if (is_stuck) {
         current->n_waiting++;
         g_cond_broadcast(&current->changed);
         while (!current->let_go)

@@ -3,14 +3,12 @@
  */
 #include "exports/exports.h"
 #include "mem-node.h"
-#include "protocol/block-status.h"
-#include "protocol/reply.h"
+#include "protocol/status-list.h"
 
 #include <string.h>
 
-#define SIZE    4096
-#define GIB     (G_GUINT64_CONSTANT(1) << 30)
-#define LONGEST G_GUINT64_CONSTANT(0xfffff000) /* of an extent in a compact reply */
+#define SIZE 4096
+#define GIB  (G_GUINT64_CONSTANT(1) << 30)
 
 /* top > two leaves; what it is asked does not matter, for the runs are made up. */
 typedef struct {
@@ -19,6 +17,8 @@ typedef struct {
     StrataExports *exports;
     ExportView *view;
     GPtrArray *contexts;
+    guint64 room[512];
+    StatusMemory memory;
     StatusList list;
 } Fixture;
 
@@ -49,13 +49,14 @@ set_up(Fixture *fixture, gconstpointer data)
     g_assert_no_error(error);
     fixture->contexts = select_one(fixture->view, "strata:leaf-offset", TRUE);
     g_assert_cmpuint(fixture->contexts->len, ==, 1);
-    status_list_init(&fixture->list, fixture->contexts->pdata[0], 1, 100);
+    status_memory_init(&fixture->memory, fixture->room, sizeof fixture->room,
+                       sizeof fixture->room / 8);
+    status_list_init(&fixture->list, fixture->contexts->pdata[0], 1, &fixture->memory, TRUE, 100);
 }
 
 static void
 tear_down(Fixture *fixture, gconstpointer data)
 {
-    status_list_clear(&fixture->list);
     g_ptr_array_unref(fixture->contexts);
     export_view_free(fixture->view);
     strata_exports_free(fixture->exports);
@@ -63,14 +64,53 @@ tear_down(Fixture *fixture, gconstpointer data)
 }
 
 static void
-assert_extents(const StatusList *list, const NbdExtExtent *expected, guint n_expected)
+take_extents(GArray *extents, const StatusList *list, struct iovec piece)
 {
-    g_assert_cmpuint(list->n_extents, ==, n_expected);
+    const NbdExtent *narrow = piece.iov_base;
+    const NbdExtExtent *wide = piece.iov_base;
+    gsize size = list->is_wide ? sizeof *wide : sizeof *narrow;
+
+    g_assert_cmpuint(piece.iov_len, >, 0);
+    g_assert_cmpuint(piece.iov_len % size, ==, 0);
+    for (gsize i = 0; i < piece.iov_len / size; i++) {
+        ContextExtent extent = { 0 };
+
+        if (list->is_wide)
+            extent =
+                (ContextExtent){ GUINT64_FROM_BE(wide[i].length), GUINT64_FROM_BE(wide[i].flags) };
+        else
+            extent = (ContextExtent){ GUINT32_FROM_BE(narrow[i].length),
+                                      GUINT32_FROM_BE(narrow[i].flags) };
+        g_array_append_val(extents, extent);
+    }
+}
+
+/* Returns: (transfer full) (element-type ContextExtent): what a client would find in @list */
+static GArray *
+read_list(const StatusList *list)
+{
+    GArray *extents = g_array_new(FALSE, FALSE, sizeof(ContextExtent));
+    guint n_pieces = status_list_count_pieces(list);
+    g_autofree struct iovec *pieces = g_new(struct iovec, n_pieces);
+
+    status_list_get_pieces(list, pieces);
+    for (guint i = 0; i < n_pieces; i++)
+        take_extents(extents, list, pieces[i]);
+    g_assert_cmpuint(extents->len, ==, list->n_extents);
+    return extents;
+}
+
+static void
+assert_extents(const StatusList *list, const ContextExtent *expected, guint n_expected)
+{
+    g_autoptr(GArray) extents = read_list(list);
+
+    g_assert_cmpuint(extents->len, ==, n_expected);
     for (guint i = 0; i < n_expected; i++) {
-        NbdExtExtent extent = list->extents[i];
+        ContextExtent extent = g_array_index(extents, ContextExtent, i);
 
         g_assert_cmpuint(extent.length, ==, expected[i].length);
-        g_assert_cmphex(extent.flags, ==, expected[i].flags);
+        g_assert_cmphex(extent.value, ==, expected[i].value);
     }
 }
 
@@ -96,7 +136,7 @@ make_runs(const Fixture *fixture, StrataRun *runs)
     memcpy(runs, made, sizeof made);
 }
 
-static const NbdExtExtent places[] = {
+static const ContextExtent places[] = {
     { 15, 100 }, { 6, 200 }, { 7, 206 }, { 17, CONTEXT_NO_PLACE }, { 7, 213 },
 };
 
@@ -135,52 +175,165 @@ test_places_are_full(Fixture *fixture, gconstpointer data)
     StrataRun runs[N_RUNS];
 
     make_runs(fixture, runs);
-    fixture->list.limit = 1;
+    status_list_init(&fixture->list, fixture->contexts->pdata[0], 1, &fixture->memory, TRUE, 1);
     status_list_add_runs(&fixture->list, &runs[0], 1);
     status_list_add_runs(&fixture->list, &runs[2], 1);
     g_assert_true(fixture->list.full);
     status_list_add_runs(&fixture->list, &runs[1], 1); /* must not follow a gap */
-    assert_extents(&fixture->list, (NbdExtExtent[]){ { 10, 100 } }, 1);
+    assert_extents(&fixture->list, (ContextExtent[]){ { 10, 100 } }, 1);
 }
 
 static void
 test_long_extents(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GPtrArray) contexts = select_one(fixture->view, "base:allocation", FALSE);
+    const ContextExtent long_one = { 5 * GIB, 3 };
     StatusList list;
 
-    status_list_init(&list, contexts->pdata[0], 1, 100);
+    status_list_init(&list, contexts->pdata[0], 1, &fixture->memory, TRUE, 100);
     for (guint i = 0; i < 3; i++)
         status_list_add_runs(&list, &(StrataRun){ .length = 3 * GIB }, 1);
-    status_list_add(&list, 5 * GIB, 3);
-    assert_extents(&list, (NbdExtExtent[]){ { 9 * GIB, 0 }, { 5 * GIB, 3 } }, 2);
-    status_list_clear(&list);
+    status_list_add(&list, &long_one, 1);
+    assert_extents(&list, (ContextExtent[]){ { 9 * GIB, 0 }, { 5 * GIB, 3 } }, 2);
 }
 
 static void
-test_compact_form(void)
+test_narrow_form(Fixture *fixture, gconstpointer data)
 {
-    NbdExtExtent extents[] = { { 512, 7 }, { LONGEST, G_MAXUINT32 }, { LONGEST + 1, 1 }, { 5, 2 } };
-    const NbdExtent *packed = (gpointer)extents;
+    static const guint8 wire[] = { 0xff, 0xff, 0xf0, 0, 0,    0,    0,    3,
+                                   0,    0,    2,    1, 0xff, 0xff, 0xff, 0xff };
+    const ContextExtent extents[] = { { 0xfffff000, 3 }, { 513, G_MAXUINT32 } };
+    struct iovec piece;
+    StatusList list;
 
-    g_assert_cmpuint(reply_pack_extents(extents, G_N_ELEMENTS(extents)), ==, 3);
-    g_assert_cmpuint(GUINT32_FROM_BE(packed[0].length), ==, 512);
-    g_assert_cmpuint(GUINT32_FROM_BE(packed[0].flags), ==, 7);
-    g_assert_cmpuint(GUINT32_FROM_BE(packed[1].length), ==, LONGEST);
-    g_assert_cmpuint(GUINT32_FROM_BE(packed[1].flags), ==, G_MAXUINT32);
-    g_assert_cmpuint(GUINT32_FROM_BE(packed[2].length), ==, LONGEST);
-    g_assert_cmpuint(GUINT32_FROM_BE(packed[2].flags), ==, 1);
+    status_list_init(&list, NULL, 1, &fixture->memory, FALSE, 100);
+    status_list_add(&list, extents, G_N_ELEMENTS(extents));
+    g_assert_cmpuint(status_list_count_pieces(&list), ==, 1);
+    status_list_get_pieces(&list, &piece);
+    g_assert_cmpmem(piece.iov_base, piece.iov_len, wire, sizeof wire);
 }
 
 static void
-test_extended_form(void)
+test_wide_form(Fixture *fixture, gconstpointer data)
 {
     static const guint8 wire[] = { 0,    0,    0,    2,    0,    0,    0,    0,
                                    0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0 };
-    NbdExtExtent extents[] = { { 8 * GIB, G_GUINT64_CONSTANT(0x123456789abcdef0) } };
+    const ContextExtent extent = { 8 * GIB, G_GUINT64_CONSTANT(0x123456789abcdef0) };
+    struct iovec piece;
 
-    reply_pack_ext_extents(extents, 1);
-    g_assert_cmpmem(extents, sizeof extents, wire, sizeof wire);
+    status_list_add(&fixture->list, &extent, 1);
+    g_assert_cmpuint(status_list_count_pieces(&fixture->list), ==, 1);
+    status_list_get_pieces(&fixture->list, &piece);
+    g_assert_cmpmem(piece.iov_base, piece.iov_len, wire, sizeof wire);
+}
+
+#define N_RANDOM 600
+
+static void
+make_random_extents(ContextExtent *extents, guint n_values)
+{
+    for (guint i = 0; i < N_RANDOM; i++)
+        extents[i] = (ContextExtent){
+            .length = (guint64)g_test_rand_int_range(1, 100) * 512,
+            .value = (guint64)g_test_rand_int_range(0, (gint32)n_values),
+        };
+}
+
+/* What shall come of it: neighbours of one value merged; no more than @limit. */
+static GArray *
+merge(const ContextExtent *extents, gsize limit, gboolean *out_full)
+{
+    GArray *merged = g_array_new(FALSE, FALSE, sizeof(ContextExtent));
+
+    *out_full = FALSE;
+    for (guint i = 0; i < N_RANDOM && !*out_full; i++) {
+        ContextExtent *last =
+            merged->len > 0 ? &g_array_index(merged, ContextExtent, merged->len - 1) : NULL;
+
+        if (last != NULL && last->value == extents[i].value)
+            last->length += extents[i].length;
+        else if (merged->len < limit)
+            g_array_append_val(merged, extents[i]);
+        else
+            *out_full = TRUE;
+    }
+    return merged;
+}
+
+static void
+add_in_random_pieces(StatusList *list, const ContextExtent *extents)
+{
+    gsize done = 0;
+
+    while (done < N_RANDOM) {
+        gsize wanted = (gsize)g_test_rand_int_range(1, 300);
+        gsize n = MIN(wanted, N_RANDOM - done);
+
+        status_list_add(list, extents + done, n);
+        done += n;
+    }
+}
+
+/* In pieces for @per_piece extents, of which there are @n_pieces. */
+static void
+check_random_list(guint n_values, gboolean is_wide, guint per_piece, guint n_pieces, guint limit)
+{
+    gsize size = status_piece_size(per_piece, is_wide);
+    g_autofree guint8 *room = g_malloc(n_pieces * size);
+    ContextExtent extents[N_RANDOM];
+    g_autoptr(GArray) expected = NULL;
+    StatusMemory memory;
+    StatusList list;
+    gboolean full;
+
+    make_random_extents(extents, n_values);
+    expected = merge(extents, MIN(limit, (gsize)n_pieces * per_piece), &full);
+    status_memory_init(&memory, room, n_pieces * size, size);
+    status_list_init(&list, NULL, 1, &memory, is_wide, limit);
+    add_in_random_pieces(&list, extents);
+    assert_extents(&list, (gpointer)expected->data, expected->len);
+    g_assert_cmpint(list.full, ==, full);
+}
+
+static void
+test_random_lists(void)
+{
+    static const guint limits[] = { 1, 2, 77, N_RANDOM };
+
+    for (guint n_values = 1; n_values < 5; n_values++)
+        for (guint i = 0; i < G_N_ELEMENTS(limits); i++)
+            for (guint per_piece = 1; per_piece <= 64; per_piece *= 4)
+                for (gint is_wide = FALSE; is_wide <= TRUE; is_wide++) {
+                    check_random_list(n_values, is_wide, per_piece, 1, limits[i]);
+                    check_random_list(n_values, is_wide, per_piece, 5, limits[i]);
+                    check_random_list(n_values, is_wide, per_piece, N_RANDOM, limits[i]);
+                }
+}
+
+/* Whoever needs more has it, but for what is kept for others. */
+static void
+test_shared_memory(Fixture *fixture, gconstpointer data)
+{
+    const ContextExtent turns[] = { { 1, 0 }, { 1, 1 }, { 1, 0 }, { 1, 1 }, { 1, 0 }, { 1, 1 } };
+    gsize size = status_piece_size(2, FALSE);
+    StatusList greedy, modest;
+
+    status_memory_init(&fixture->memory, fixture->room, 5 * size, size);
+    status_list_init(&greedy, NULL, 1, &fixture->memory, FALSE, 100);
+    status_list_init(&modest, NULL, 2, &fixture->memory, FALSE, 100);
+    fixture->memory.n_kept = 1;
+    status_list_add(&greedy, turns, 6);
+    g_assert_false(greedy.full);
+    status_list_add(&greedy, turns, 1);
+    g_assert_true(greedy.full);
+    status_list_add(&greedy, turns, 6); /* must not follow a gap */
+    fixture->memory.n_kept = 0;
+    status_list_add(&modest, turns, 4);
+    g_assert_false(modest.full);
+    status_list_add(&modest, turns, 1);
+    g_assert_true(modest.full);
+    assert_extents(&greedy, turns, 6);
+    assert_extents(&modest, turns, 4);
 }
 
 /* 1366 characters of three bytes are 4098: one is left out, not two bytes of it. */
@@ -271,8 +424,10 @@ main(int argc, char **argv)
     ADD("/status/places-in-pieces", test_places_in_pieces);
     ADD("/status/places-are-full", test_places_are_full);
     ADD("/status/long-extents", test_long_extents);
-    g_test_add_func("/reply/compact-form", test_compact_form);
-    g_test_add_func("/reply/extended-form", test_extended_form);
+    ADD("/status/narrow-form", test_narrow_form);
+    ADD("/status/wide-form", test_wide_form);
+    g_test_add_func("/status/random-lists", test_random_lists);
+    ADD("/status/shared-memory", test_shared_memory);
     g_test_add_func("/reply/string-length", test_string_length);
     ADD("/contexts/width", test_width);
     ADD("/contexts/hidden-layers", test_hidden_layers);

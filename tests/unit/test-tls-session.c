@@ -133,7 +133,7 @@ test_small_reply_is_one_record(Fixture *fixture, gconstpointer data)
 
     memset(header, 1, sizeof header);
     memset(payload, 2, sizeof payload);
-    g_assert_true(stream_send(&fixture->stream, pieces, G_N_ELEMENTS(pieces)));
+    g_assert_true(stream_send(&fixture->stream, pieces, G_N_ELEMENTS(pieces), NULL));
     g_assert_cmpint(receive_as_client(fixture, received, sizeof received), ==, 4116);
     g_assert_cmpmem(received, 20, header, 20);
     g_assert_cmpmem(received + 20, 4096, payload, 4096);
@@ -150,7 +150,7 @@ test_large_reply_fills_records(Fixture *fixture, gconstpointer data)
     gsize total = 0;
 
     fill(block, 0);
-    g_assert_true(stream_send(&fixture->stream, pieces, G_N_ELEMENTS(pieces)));
+    g_assert_true(stream_send(&fixture->stream, pieces, G_N_ELEMENTS(pieces), NULL));
     while (total < BLOCK + 24) {
         gssize length = receive_as_client(fixture, received, sizeof received);
 
@@ -172,7 +172,7 @@ echo_blocks(gpointer data)
         struct iovec piece = { block, BLOCK };
 
         fill(block, i);
-        g_assert_true(stream_send(&fixture->stream, &piece, 1));
+        g_assert_true(stream_send(&fixture->stream, &piece, 1, NULL));
     }
     return NULL;
 }
@@ -324,7 +324,7 @@ test_goodbyes(Fixture *fixture, gconstpointer data)
 
     g_assert_cmpint(gnutls_bye(fixture->client, GNUTLS_SHUT_WR), ==, 0);
     g_assert_false(stream_receive(&fixture->stream, buffer, 1));
-    g_assert_true(stream_send(&fixture->stream, &piece, 1));
+    g_assert_true(stream_send(&fixture->stream, &piece, 1, NULL));
     stream_say_goodbye(&fixture->stream);
     stream_close(&fixture->stream);
     g_assert_cmpint(receive_as_client(fixture, buffer, sizeof buffer), ==, 1);
@@ -353,7 +353,7 @@ test_shut_ends_a_stuck_sender(Fixture *fixture, gconstpointer data)
 
         if (i == 1)
             thread = g_thread_new("shut", shut, &fixture->stream);
-        sent = stream_send(&fixture->stream, &piece, 1);
+        sent = stream_send(&fixture->stream, &piece, 1, NULL);
     }
     g_assert_false(sent);
     g_assert_false(stream_receive(&fixture->stream, block, 1));

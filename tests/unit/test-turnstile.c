@@ -158,6 +158,36 @@ test_slices(void)
     turn_taker_clear(&other);
 }
 
+/* Who does not want to wait is told, and then waits in his place or goes on; nobody has two. */
+static void
+test_tries(void)
+{
+    gint unwanted = FALSE;
+    Turnstile turnstile;
+    TurnTaker taker, other;
+    Turn held, turn = { 0 };
+
+    turn_taker_init(&taker, &turnstile, "here", is_set, &unwanted);
+    turn_taker_init(&other, &turnstile, "there", is_set, &unwanted);
+    hold(&turnstile, &held, &other); /* the only place */
+    g_assert_false(turn_try(&turn, &taker));
+    g_assert_cmpuint(turnstile.n_inside, ==, 1);
+    turn_end(&held);
+    g_assert_true(turn_try(&turn, &taker));
+    g_assert_true(turn_try(&turn, &taker));
+    g_assert_cmpuint(turnstile.n_inside, ==, 1);
+    turn.since -= TURNSTILE_SLICE_USEC;
+    g_assert_false(turn_try(&turn, &taker)); /* he has it still, but for too long */
+    g_assert_cmpuint(turnstile.n_inside, ==, 1);
+    g_assert_true(turn_continue(&turn, &taker));
+    g_assert_true(turn_try(&turn, &taker));
+    turn_end(&turn);
+    g_assert_cmpuint(turnstile.n_inside, ==, 0);
+    turn_taker_clear(&taker);
+    turn_taker_clear(&other);
+    turnstile_clear(&turnstile);
+}
+
 /* A connection that stops waits no longer, and the others do. */
 static void
 test_stop(void)
@@ -252,6 +282,7 @@ main(int argc, char **argv)
     g_test_add_func("/turnstile/uncontended", test_uncontended);
     g_test_add_func("/turnstile/round", test_round);
     g_test_add_func("/turnstile/slices", test_slices);
+    g_test_add_func("/turnstile/tries", test_tries);
     g_test_add_func("/turnstile/stop", test_stop);
     g_test_add_func("/turnstile/stuck", test_stuck);
     g_test_add_func("/turnstile/stuck-beside-others", test_stuck_beside_others);
