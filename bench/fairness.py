@@ -6,12 +6,13 @@ Every round measures each server alone and beside each kind of neighbour; a rati
 of the same round. Printed are medians, and the least and the largest ratio."""
 import argparse
 import resource
+import shutil
 import statistics
 import sys
 import time
 
 import neighbours
-from servers import Bench, GoodClient, PeakMemory, Server, commands
+from servers import Bench, GoodClient, PeakMemory, Server, at_least, commands
 
 UNITS = {"read": "MiB/s", "status": "extents/s"}
 
@@ -56,23 +57,31 @@ def print_results(kind, results):
               f"{rss:.1f} | {pss:.1f} | {own:.1f} |", flush=True)
 
 
+def measure_all(bench, options):
+    cases = {"read": (bench.data_image(256), "raw"),
+             "status": (bench.fragmented_image(20000), "qcow2")}
+    for kind, (image, image_format) in cases.items():
+        servers = [Server(bench, name, command)
+                   for name, command in commands(image, image_format).items()
+                   if (not options.only or name in options.only) and shutil.which(command[0])]
+        print_results(kind, run_rounds(bench, servers, kind, options))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
+    parser.add_argument("--rounds", type=at_least(1, int), default=5)
+    parser.add_argument("--seconds", type=at_least(0.1, float), default=1.5,
+                        help="of each measurement")
     parser.add_argument("--only", nargs="*", help="servers by name (default: all)")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    with Bench() as bench:
-        cases = {"read": (bench.data_image(256), "raw"),
-                 "status": (bench.fragmented_image(20000), "qcow2")}
-        for kind, (image, image_format) in cases.items():
-            servers = [Server(bench, name, command)
-                       for name, command in commands(image, image_format).items()
-                       if not options.only or name in options.only]
-            print_results(kind, run_rounds(bench, servers, kind, options))
+    try:
+        with Bench() as bench:
+            measure_all(bench, options)
+    except OSError as error:
+        sys.exit(f"bench/fairness.py: {error}")
 
 
 main()

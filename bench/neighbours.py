@@ -81,7 +81,7 @@ class Churn(Nobody):
 
     def __init__(self, bench, server):
         super().__init__(bench, server)
-        self.process = bench.start(LOAD, "churn", server.socket, "0")
+        self.process = bench.start(LOAD, "churn", server.uri)
 
     def end(self):
         self.bench.end(self.process)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # servers.py - the servers that are measured, their images, and what they take.
+import argparse
 import contextlib
+import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,10 +28,31 @@ def wait_for(condition, what, seconds=30):
         time.sleep(0.005)
 
 
+class Failed(Exception):
+    """Something could not be measured, and why."""
+
+
+def end_by(number, _):
+    """As if the program had come to its end, so that nothing is left behind."""
+    sys.exit(128 + number)
+
+
+def at_least(least, kind):
+    """For argparse: a number of that kind, and not below."""
+    def parse(text):
+        if (value := kind(text)) < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return value
+    parse.__name__ = kind.__name__  # which argparse names in its message
+    return parse
+
+
 class Bench:
     """A private folder, and the processes that were started in it."""
 
     def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, end_by)
         self.folder = tempfile.mkdtemp(prefix="bench.")
         self.processes = []
         return self
@@ -139,12 +163,16 @@ class PeakMemory(threading.Thread):
 
 class GoodClient:
     """Connected when it is made; finish() tells what it gets in a second."""
+    LOADS = {"read": ("read", "mib_per_second"), "status": ("map", "extents_per_second")}
 
     def __init__(self, kind, server, seconds):
-        self.process = subprocess.Popen([LOAD, kind, server.uri, str(seconds)], text=True,
+        load, self.figure = self.LOADS[kind]
+        self.process = subprocess.Popen([LOAD, load, "--wait", "--seconds", str(seconds),
+                                         server.uri], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self.process.stdout.readline() != "connected\n":
             raise SystemExit(f"{server.name} does not serve a good client")
 
     def finish(self):
-        return float(self.process.communicate("go\n")[0] or 0)
+        line = self.process.communicate("go\n")[0]
+        return json.loads(line)[self.figure] if line else 0.0
