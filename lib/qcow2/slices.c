@@ -16,10 +16,11 @@
 #define SLICE_BITS  16
 #define SLICE_BYTES (1u << SLICE_BITS)
 
-/* Who asks about a few clusters gets a part of a slice: else a lone read, where the tables of all
- * layers do not fit in the cache, would read 64 KiB of table in each of them. */
+/* Who asks about no more clusters than a part of a slice tells of gets such a part: else a lone
+ * read, where the tables of all layers do not fit in the cache, would read 64 KiB of table in each
+ * of them. */
 #define PART_BYTES   4096
-#define FEW_CLUSTERS 64
+#define FEW_CLUSTERS (PART_BYTES / sizeof(guint64))
 
 /* log2 of the guest bytes that an L1 entry covers, and that a slice does. */
 static guint
