@@ -148,10 +148,12 @@ request_is_there(const Connection *connection)
     gboolean extended = connection->negotiation.mode == MODE_EXTENDED;
     gsize received;
     const guint8 *bytes = inbox_peek(&connection->inbox, &received);
+    NbdRequestHeader compact;
 
-    if (received < sizeof(NbdRequestHeader))
+    if (received < sizeof compact)
         return FALSE;
-    if (GUINT32_FROM_BE(*(const guint32 *)(gconstpointer)bytes) != request_magic(connection))
+    memcpy(&compact, bytes, sizeof compact); /* they begin anywhere */
+    if (GUINT32_FROM_BE(compact.magic) != request_magic(connection))
         return TRUE;
     return received >= (extended ? sizeof(NbdExtRequestHeader) : sizeof(NbdRequestHeader)) &&
            received >= whole_length(bytes, extended);
