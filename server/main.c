@@ -205,10 +205,12 @@ hold_signal(int number)
         send_held_signal();
 }
 
-/* From here on a signal ends the server cleanly. */
+/* From here on a signal ends the server cleanly, and threads can wake the main one. */
 static void
 hold_signals(const Server *server)
 {
+    /* It is there before any thread that wakes it: GLib's own, and those of clients. */
+    (void)g_main_context_default();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGQUIT, turn_into_sigterm);
     signal(SIGTERM, hold_signal);
