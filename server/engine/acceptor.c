@@ -12,6 +12,7 @@
 
 #include "desk.h"
 #include "listen/listen.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -184,6 +185,7 @@ run(gpointer data)
 {
     Acceptor *acceptor = data;
 
+    signals_leave_to_main();
     while (!is_stopping(acceptor)) {
         gboolean any = wait_for_clients(acceptor);
 

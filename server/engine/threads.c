@@ -12,6 +12,8 @@
  * g_thread_try_new() has returned to its creator: until then it does not offer itself. */
 #include "threads.h"
 
+#include "signals.h"
+
 #define PARK_USEC (500 * G_TIME_SPAN_MILLISECOND)
 
 typedef struct {
@@ -117,6 +119,7 @@ run(gpointer data)
 {
     Member *member = data;
 
+    signals_leave_to_main();
     do
         member->func(member->data);
     while (seek(member) || park(member));

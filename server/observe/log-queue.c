@@ -2,6 +2,8 @@
  * log-queue.c - lines of the log on their way out. */
 #include "log-queue.h"
 
+#include "engine/signals.h"
+
 #define MAX_LINES 1000
 
 #define PATIENCE_USEC (200 * G_TIME_SPAN_MILLISECOND)
@@ -99,8 +101,10 @@ log_queue_put(gpointer line)
 static gpointer
 run(gpointer data)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&queue.lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = NULL;
 
+    signals_leave_to_main();
+    locker = g_mutex_locker_new(&queue.lock);
     while (queue.state == STATE_RUNNING || queue.state == STATE_STOPPING ||
            queue.lines.length > 0) {
         gpointer line = g_queue_pop_head(&queue.lines);
