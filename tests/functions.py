@@ -22,6 +22,8 @@ STRATA_NBD = os.environ.get("STRATA_NBD", BUILDDIR + "/server/strata-nbd")
 STRATA = os.environ.get("STRATA", BUILDDIR + "/tools/strata")
 STRATA_PLUGIN = os.environ.get("STRATA_PLUGIN", BUILDDIR + "/plugins/nbdkit-strata-plugin.so")
 
+LOG_SHOWN = 20000  # characters
+
 CONTEXTS = ("base:allocation", "qemu:allocation-depth", "strata:layer", "strata:joint")
 
 
@@ -60,6 +62,8 @@ class Workspace:
         return self
 
     def __exit__(self, failure, *_):
+        if failure is not None:
+            self.show_logs()
         for process in reversed(self.processes):  # clients before their servers
             try:
                 stop(process)
@@ -70,6 +74,14 @@ class Workspace:
             print("kept:", self.dir, file=sys.stderr)
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def show_logs(self):
+        """What the processes have said, the last of it: a failure may be seen once only."""
+        for process in self.processes:
+            text = read_text(process.log)[-LOG_SHOWN:]
+            if text or process.poll():
+                print(f"== {process.args[0]} {process.pid}, status {process.poll()}:\n{text}",
+                      file=sys.stderr)
 
     def path(self, name):
         return f"{self.dir}/{name}"
