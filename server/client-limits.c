@@ -79,6 +79,7 @@ limits_from_options(const LimitOptions *options, int shared, StrataEngineLimits 
     set(&out_limits->idle_seconds, options->idle_timeout);
     set(&out_limits->max_requests, options->max_requests);
     set(&out_limits->stop_seconds, options->stop_timeout);
+    set(&out_limits->busy_poll_usec, options->busy_poll);
     if (options->max_bytes >= 0)
         out_limits->max_bytes = (guint64)options->max_bytes;
 }

@@ -14,6 +14,7 @@ typedef struct {
     int max_requests;
     gint64 max_bytes;
     int stop_timeout;
+    int busy_poll; /* microseconds */
 } LimitOptions;
 
 #define LIMIT_OPTIONS_INIT                           \
@@ -23,10 +24,14 @@ typedef struct {
                      .idle_timeout = -1,             \
                      .max_requests = -1,             \
                      .max_bytes = -1,                \
-                     .stop_timeout = -1 })
+                     .stop_timeout = -1,             \
+                     .busy_poll = -1 })
 
 /* The most that --max-requests takes: each request in flight has a thread. */
 #define LIMITS_MAX_REQUESTS 1024
+
+/* ... and --busy-poll: microseconds, a tenth of a second. */
+#define LIMITS_MAX_BUSY_POLL 100000
 
 /* "64M": a number of bytes, or of KiB, MiB, GiB. */
 gboolean limits_parse_size(const char *text, gint64 *out_size);

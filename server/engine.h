@@ -70,6 +70,8 @@ typedef struct _StrataEngine StrataEngine;
  * @max_requests: that one connection has carried out at a time, the others wait; 0 is 1
  * @max_bytes: of memory for requests and replies in flight on one connection
  * @stop_seconds: for what is in flight when the engine stops; 0 is no time at all
+ * @busy_poll_usec: for which a worker that has answered looks out for more before it sleeps, while
+ * a processor is to spare; 0: it sleeps at once
  * @are_options: whether the log may call them by the options of strata-nbd
  */
 typedef struct {
@@ -82,6 +84,7 @@ typedef struct {
     guint max_requests;
     guint64 max_bytes;
     guint stop_seconds;
+    guint busy_poll_usec;
     gboolean are_options;
 } StrataEngineLimits;
 

@@ -114,6 +114,8 @@ static const Row rows[] = {
       "Memory for the requests of a connection; 0 for no limit (default: 32M)" },
     { "stop-timeout", '\0', KIND_NUMBER, AT(limits.stop_timeout), "SECONDS", "a number of seconds",
       "Let requests in flight finish for so long at the end (default: 5)" },
+    { "busy-poll", '\0', KIND_NUMBER, AT(limits.busy_poll), "USEC", "a number of microseconds",
+      "Look out for the next request for so long before sleeping (default: 50)" },
     { "run", '\0', KIND_NAME, AT(run), "CMD", "a command",
       "Serve on a private socket while the shell runs CMD, with $uri set" },
     { "pid-file", '\0', KIND_NAME, AT(pid_file), "PATH", "a path",
@@ -505,6 +507,10 @@ check(Options *options, GError **error)
     if (options->limits.max_requests == 0 || options->limits.max_requests > LIMITS_MAX_REQUESTS)
         return options_fail(error, "--max-requests takes a number of requests from 1 to %d, not %d",
                             LIMITS_MAX_REQUESTS, options->limits.max_requests);
+    if (options->limits.busy_poll > LIMITS_MAX_BUSY_POLL)
+        return options_fail(error,
+                            "--busy-poll takes a number of microseconds from 0 to %d, not %d",
+                            LIMITS_MAX_BUSY_POLL, options->limits.busy_poll);
     if (options->image_opts && options->format != NULL)
         return options_fail(error,
                             "--format does not go with --image-opts: write driver=FORMAT there");

@@ -4,6 +4,7 @@
 #define STRATA_CONNECTION_H
 
 #include "account.h"
+#include "busy-poll.h"
 #include "connection-log.h"
 #include "inbox.h"
 #include "observe/counters.h"
@@ -24,7 +25,8 @@ typedef struct {
     Log *log;
     StrataTls *tls; /* NULL: none */
     StrataCounters *counters;
-    Turnstile *turnstile;                                   /* for heavy work */
+    Turnstile *turnstile; /* for heavy work */
+    Processors *processors;
     void (*entered)(Connection *connection, gpointer data); /* the transmission phase */
     void (*left)(Connection *connection, gboolean had_entered, gpointer data); /* then: freed */
     gpointer data;
@@ -47,6 +49,7 @@ struct _Connection {
 
     Inbox inbox;           /* of the worker that has the turn to read, alone; likewise: */
     guint64 last_received; /* when what is in it came; by counters_clock() */
+    BusyPoll busy_poll;
 
     /* Taking order: .send_lock, .lock. */
 

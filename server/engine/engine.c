@@ -30,6 +30,7 @@ struct _StrataEngine {
     ThreadSet threads; /* of connections */
     ConnectionOwner owner;
     Turnstile turnstile; /* for heavy work of all connections */
+    Processors processors;
 
     /* Held for the whole of strata_engine_start() and _stop(), so that a second caller of stop
      * returns when all has stopped. No thread of the engine takes it. */
@@ -103,6 +104,7 @@ strata_engine_limits_init(StrataEngineLimits *limits)
         .max_requests = 8,
         .max_bytes = 32 * 1024 * 1024,
         .stop_seconds = 5,
+        .busy_poll_usec = BUSY_POLL_USEC,
     };
 }
 
@@ -289,6 +291,7 @@ strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits)
         engine->threads.seek_data = engine;
     }
     turnstile_init(&engine->turnstile, 0);
+    processors_init(&engine->processors);
     g_mutex_init(&engine->life_lock);
     g_mutex_init(&engine->lock);
     engine->owner = (ConnectionOwner){
@@ -299,6 +302,7 @@ strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits)
         .log = &engine->log,
         .counters = &engine->counters,
         .turnstile = &engine->turnstile,
+        .processors = &engine->processors,
         .entered = connection_entered,
         .left = connection_left,
         .data = engine,

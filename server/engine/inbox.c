@@ -32,8 +32,11 @@ make_room(Inbox *inbox)
     inbox->end = length;
 }
 
-StreamResult
-inbox_fill(Inbox *inbox, Stream *stream)
+/* stream_receive_some() or stream_receive_now() */
+typedef StreamResult (*Receive)(Stream *, guint8 *, gsize, gsize *);
+
+static StreamResult
+fill(Inbox *inbox, Stream *stream, Receive receive)
 {
     StreamResult result;
     gsize received;
@@ -43,11 +46,22 @@ inbox_fill(Inbox *inbox, Stream *stream)
         return STREAM_CAME;
     if (inbox->ended)
         return STREAM_ENDED;
-    result =
-        stream_receive_some(stream, inbox->bytes + inbox->end, INBOX_SIZE - inbox->end, &received);
+    result = receive(stream, inbox->bytes + inbox->end, INBOX_SIZE - inbox->end, &received);
     inbox->end += received;
     inbox->ended = result == STREAM_ENDED;
     return result;
+}
+
+StreamResult
+inbox_fill(Inbox *inbox, Stream *stream)
+{
+    return fill(inbox, stream, stream_receive_some);
+}
+
+StreamResult
+inbox_look(Inbox *inbox, Stream *stream)
+{
+    return fill(inbox, stream, stream_receive_now);
 }
 
 gboolean

@@ -34,8 +34,10 @@ inbox_peek(const Inbox *inbox, gsize *out_length)
     return inbox->bytes + inbox->begin;
 }
 
-/* Receives what there is, at least a byte, for which it waits; nothing if the inbox is full. */
+/* Receives what there is, at least a byte, for which it waits; nothing if the inbox is full.
+ * inbox_look() does not wait. */
 StreamResult inbox_fill(Inbox *inbox, Stream *stream);
+StreamResult inbox_look(Inbox *inbox, Stream *stream);
 
 /* Takes exactly @length bytes, however many, and waits for those that have not come; FALSE at the
  * end of the stream. @buffer: (nullable): NULL drops them */

@@ -117,18 +117,20 @@ stream_close(Stream *stream)
     stream->fd = -1;
 }
 
-StreamResult
-stream_receive_some(Stream *stream, guint8 *buffer, gsize length, gsize *out_received)
+/* @idle_ms: how long to wait over TLS, where @flags, of recv(), do not say it */
+static StreamResult
+receive_some(Stream *stream, guint8 *buffer, gsize length, int flags, int idle_ms,
+             gsize *out_received)
 {
     ssize_t received;
 
     *out_received = 0;
-    if (stream->tls != NULL && !stream_wait(stream, stream->idle_ms))
+    if (stream->tls != NULL && !stream_wait(stream, idle_ms))
         return STREAM_IDLE;
     if (stream->tls != NULL)
         received = (ssize_t)tls_session_receive(stream->tls, buffer, length);
     else
-        received = recv(stream->fd, buffer, length, 0);
+        received = recv(stream->fd, buffer, length, flags);
     if (received < 0 && is_to_go_on())
         return STREAM_IDLE;
     g_atomic_int_inc(&stream->moved);
@@ -136,6 +138,18 @@ stream_receive_some(Stream *stream, guint8 *buffer, gsize length, gsize *out_rec
         return STREAM_ENDED;
     *out_received = (gsize)received;
     return STREAM_CAME;
+}
+
+StreamResult
+stream_receive_some(Stream *stream, guint8 *buffer, gsize length, gsize *out_received)
+{
+    return receive_some(stream, buffer, length, 0, stream->idle_ms, out_received);
+}
+
+StreamResult
+stream_receive_now(Stream *stream, guint8 *buffer, gsize length, gsize *out_received)
+{
+    return receive_some(stream, buffer, length, MSG_DONTWAIT, 0, out_received);
 }
 
 /* From 1 to @length bytes; 0 at the end. */

@@ -50,8 +50,10 @@ void stream_tune(Stream *stream);
 /* From here on stream_receive_some() waits for about @milliseconds, at most. */
 void stream_expect_idleness(Stream *stream, guint milliseconds);
 
-/* From 1 to @length bytes, waiting for the first. @out_received: 0 but for STREAM_CAME */
+/* From 1 to @length bytes, waiting for the first; stream_receive_now() does not wait, and returns
+ * STREAM_IDLE where nothing is there. @out_received: 0 but for STREAM_CAME */
 StreamResult stream_receive_some(Stream *stream, guint8 *buffer, gsize length, gsize *out_received);
+StreamResult stream_receive_now(Stream *stream, guint8 *buffer, gsize length, gsize *out_received);
 
 /* Exactly @length bytes; FALSE when the client has gone or the stream was shut down. */
 gboolean stream_receive(Stream *stream, void *buffer, gsize length);

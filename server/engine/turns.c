@@ -128,12 +128,38 @@ read_request(Worker *worker, Request *out_request)
     return result == REQUEST_CAME;
 }
 
+static gboolean
+look_for_more(gpointer data)
+{
+    Connection *connection = data;
+
+    if (inbox_look(&connection->inbox, &connection->stream) == STREAM_IDLE)
+        return FALSE;
+    connection->last_received = counters_clock();
+    return TRUE;
+}
+
+/* Whether more has come from a client that has just been answered, soon enough not to sleep. What
+ * the worker has for its requests it keeps meanwhile. */
+static gboolean
+poll_request(Worker *worker)
+{
+    Connection *connection = worker->connection;
+
+    return worker->is_busy &&
+           busy_poll(&connection->busy_poll, connection->owner->processors,
+                     connection->owner->limits->busy_poll_usec, look_for_more, connection);
+}
+
 /* All replies have gone out before more is waited for. Returns FALSE if the turn has gone with
  * them, since that took a while. */
 static gboolean
 have_request(Worker *worker)
 {
     if (request_is_there(worker->connection))
+        return TRUE;
+    worker_end_batch(worker);
+    if (worker->has_turn && poll_request(worker))
         return TRUE;
     worker_finish(worker);
     if (worker->has_turn)

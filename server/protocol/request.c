@@ -18,6 +18,12 @@ request_magic(const Connection *connection)
                                                          : NBD_REQUEST_MAGIC;
 }
 
+static gsize
+header_size(gboolean extended)
+{
+    return extended ? sizeof(NbdExtRequestHeader) : sizeof(NbdRequestHeader);
+}
+
 static gboolean
 receive_header(Connection *connection, NbdExtRequestHeader *out_header)
 {
@@ -125,7 +131,7 @@ receive_choice(Connection *connection, Request *request, guint size)
 static guint64
 whole_length(const guint8 *bytes, gboolean extended)
 {
-    gsize header = extended ? sizeof(NbdExtRequestHeader) : sizeof(NbdRequestHeader);
+    gsize header = header_size(extended);
     NbdExtRequestHeader copy = { 0 };
     guint64 length;
     guint16 type;
@@ -155,8 +161,16 @@ request_is_there(const Connection *connection)
     memcpy(&compact, bytes, sizeof compact); /* they begin anywhere */
     if (GUINT32_FROM_BE(compact.magic) != request_magic(connection))
         return TRUE;
-    return received >= (extended ? sizeof(NbdExtRequestHeader) : sizeof(NbdRequestHeader)) &&
-           received >= whole_length(bytes, extended);
+    return received >= header_size(extended) && received >= whole_length(bytes, extended);
+}
+
+gsize
+request_count(const Connection *connection)
+{
+    gsize received;
+
+    inbox_peek(&connection->inbox, &received);
+    return received / header_size(connection->negotiation.mode == MODE_EXTENDED);
 }
 
 RequestResult

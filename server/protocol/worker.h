@@ -37,6 +37,7 @@ typedef struct {
     StrataWalk *walks[WALK_KINDS]; /* (nullable) */
     Pipe *pipe;                    /* (nullable) empty between requests */
     Outbox outbox;
+    gboolean is_halved; /* a part of the batch has been sent, for the client to go on with */
     guint n_answered;
     Answered answered[WORKER_MAX_ANSWERED];
     StreamWait wait; /* passes the turn on before it waits for the client */
@@ -75,15 +76,18 @@ gboolean worker_send_left_over(Worker *worker);
 /* Begins a request. Returns FALSE if there shall be no more of them. worker_answered() follows. */
 gboolean worker_begin(Worker *worker);
 
-/* Its reply has been made, and is sent if enough has gathered. */
+/* Its reply has been made, and is sent if enough has gathered, or half of the batch: while the
+ * client takes that in, the rest is made, and neither falls asleep waiting for the other. */
 void worker_answered(Worker *worker, const Request *request);
 
 /* Takes memory from the account so that it has @bytes, and gives back what it had before it waits
  * for that: replies that have gathered are sent before. */
 void worker_take_memory(Worker *worker, guint64 bytes);
 
-/* The end of a batch: nothing is left unsent, and what the worker had of the connection's is given
- * back. */
+/* The end of a batch: nothing is left unsent. */
+void worker_end_batch(Worker *worker);
+
+/* The same, and the worker will wait: what it had of the connection's is given back. */
 void worker_finish(Worker *worker);
 
 /* Before work that takes long: sends what has gathered and passes the turn to read on. */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * busy-poll.c - looking out for the next request before falling asleep. */
+#include "busy-poll.h"
+
+static gboolean
+is_due(BusyPoll *poll)
+{
+    if (poll->to_skip == 0)
+        return TRUE;
+    poll->to_skip--;
+    return FALSE;
+}
+
+gboolean
+busy_poll(BusyPoll *poll, const Processors *processors, guint usec, BusyPollFunc look,
+          gpointer data)
+{
+    gint64 end;
+
+    if (usec == 0 || !processors_has_spare(processors) || !is_due(poll))
+        return FALSE;
+    end = g_get_monotonic_time() + usec;
+    do {
+        if (look(data)) {
+            poll->in_vain /= 2;
+            return TRUE;
+        }
+        if (!processors_has_spare(processors))
+            return FALSE;
+    } while (g_get_monotonic_time() < end);
+    poll->in_vain = MIN(2 * poll->in_vain + 1, BUSY_POLL_MOST_SKIPPED);
+    poll->to_skip = poll->in_vain;
+    return FALSE;
+}
