@@ -30,7 +30,7 @@ typedef enum {
  * for nothing. The caller has the turn to read. */
 gboolean request_is_there(const Connection *connection);
 
-/* How many have been received, if all are without payload. */
+/* How many have been received, if all are without payload. The caller has the turn to read. */
 gsize request_count(const Connection *connection);
 
 /* Reads the next request with its payload, which is dropped but for what it says of contexts. The

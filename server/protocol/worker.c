@@ -162,15 +162,17 @@ worker_begin(Worker *worker)
     return TRUE;
 }
 
-/* Of four requests or more, and once in a batch. Where all processors are busy nobody falls asleep,
- * and fewer calls are better. */
+/* Of four requests or more, and once in a batch; without the turn there is no batch. Where all
+ * processors are busy nobody falls asleep, and fewer calls are better. */
 static gboolean
 is_half_done(const Worker *worker)
 {
-    gsize n_left = request_count(worker->connection);
+    gsize n_left;
 
-    return !worker->is_halved && worker->n_answered >= 2 && n_left > 0 &&
-           n_left <= worker->n_answered &&
+    if (!worker->has_turn || worker->is_halved || worker->n_answered < 2)
+        return FALSE;
+    n_left = request_count(worker->connection);
+    return n_left > 0 && n_left <= worker->n_answered &&
            processors_has_spare(worker->connection->owner->processors);
 }
 
