@@ -212,7 +212,7 @@ gsize strata_map_all_as_own(const StrataRange *ranges, gsize n_ranges, guint16 f
 /* drivers.c: NULL when there is none of that name. */
 const StrataDriver *strata_driver_find(const char *name);
 
-/* drivers.c: "file, qcow2, raw": for messages. Free with g_free(). */
+/* drivers.c: "file, luks, nbd, qcow2, raw": for messages. Free with g_free(). */
 char *strata_driver_list_names(void);
 
 /* read.c: bytes of a node as anybody sees them, through its whole graph; what a format reads its

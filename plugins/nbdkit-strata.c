@@ -342,8 +342,8 @@ static struct nbdkit_plugin plugin = {
     .name = "strata",
     .longname = "strata disk image plugin",
     .version = STRATA_VERSION,
-    .description = "Serve a disk image (raw, qcow2, chains and graphs of them), and its layers\n"
-                   "one by one as the exports only@NODE and above@NODE.",
+    .description = "Serve a disk image (raw, qcow2, LUKS, chains and graphs of them), and its\n"
+                   "layers one by one as the exports only@NODE and above@NODE.",
     .magic_config_key = "file",
     .config_help = CONFIG_HELP,
     .load = plugin_load,

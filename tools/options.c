@@ -22,7 +22,7 @@ options_add_shared(Options *options, GOptionContext *context)
      * encoding. */
     const GOptionEntry entries[] = {
         { "format", 'f', 0, G_OPTION_ARG_STRING, &options->format,
-          "format of the topmost image: qcow2, raw (default: qcow2 if its header says so)", "FMT" },
+          "format of the topmost image: luks, qcow2 or raw (default: recognised)", "FMT" },
         { "image-opts", 0, 0, G_OPTION_ARG_NONE, &options->image_opts,
           "SPEC is driver=...,file.driver=... and not a file name; not with --format", NULL },
         { "allow", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->allow_dirs,

@@ -30,9 +30,10 @@ typedef enum {
  * strata_spec_parse:
  * @text: what the user typed
  * @syntax: how to read it
- * @format: (nullable): the driver of the topmost node when @text is a plain file name ("raw",
- *   "qcow2"); %NULL lets strata_graph_open() recognise qcow2 and luks, and take all else for raw.
- *   With a spec that names a driver itself it must be %NULL or the same driver.
+ * @format: (nullable): the driver of the topmost node when @text is a plain file name ("luks",
+ *   "qcow2", "raw"); %NULL lets strata_graph_open() recognise qcow2 and luks, refuse other formats
+ *   of images, and take all else for raw. With a spec that names a driver itself it must be %NULL
+ *   or the same driver.
  * @error: %STRATA_ERROR_SPEC
  *
  * Opens nothing and looks at no file. Thread-safe.
