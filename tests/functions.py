@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import nbd
@@ -44,6 +45,38 @@ def run(*command, **options):
         raise TestFailure(f"{' '.join(map(str, command))} ended with {done.returncode}: "
                           f"{done.stderr.decode(errors='replace')}")
     return done.stdout.decode(errors="replace")
+
+
+def wait_until(condition, what, seconds=30):
+    """Polls; a machine that is busy may take its time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < deadline, f"not within {seconds} s: {what}")
+        time.sleep(0.005)
+
+
+def in_parallel(jobs, n_threads=8):
+    """Runs all jobs; the first failure is the test's."""
+    jobs, failures = list(jobs), []
+
+    def work():
+        while not failures:
+            try:
+                job = jobs.pop()
+            except IndexError:
+                return
+            try:
+                job()
+            except Exception as failure:  # pylint: disable=broad-except
+                failures.append(failure)
+
+    threads = [threading.Thread(target=work) for _ in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 class Workspace:
@@ -247,6 +280,15 @@ def whole_maps(handle, contexts, step=1 << 26):
 def read_all(handle, step=1 << 22):
     size = handle.get_size()
     return b"".join(bytes(handle.pread(min(step, size - at), at)) for at in range(0, size, step))
+
+
+def error_of_read(handle, offset):
+    """The errno of a read of one page; 0 where there is none."""
+    try:
+        handle.pread(4096, offset)
+    except nbd.Error as error:
+        return error.errnum
+    return 0
 
 
 def first_difference(one, other):

@@ -2,12 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """With --force-share somebody writes to files that are served: it is logged once, the new state is
 what is answered, and what was added to the end of a file is an error, never zeros."""
-import time
-
-import nbd
-
 from nbd_case import MIB, Workspace, check, equal, run
-from functions import connect, read_text, whole_maps
+from functions import connect, error_of_read, read_text, wait_until, whole_maps
 
 DEPTH = "qemu:allocation-depth"
 
@@ -18,24 +14,6 @@ def depths(socket):
         return whole_maps(handle, [DEPTH])[DEPTH]
     finally:
         handle.shutdown()
-
-
-def wait_for(what, seen):
-    deadline = time.monotonic() + 30
-    while not seen():
-        check(time.monotonic() < deadline, f"waited half a minute for {what}")
-        time.sleep(0.01)
-
-
-def error_of_read(socket, offset):
-    handle = connect(socket)
-    try:
-        handle.pread(4096, offset)
-    except nbd.Error as error:
-        return error.errnum
-    finally:
-        handle.shutdown()
-    return 0
 
 
 with Workspace() as work:
@@ -49,23 +27,23 @@ with Workspace() as work:
 
     # Within tables that are there: the new state is told.
     run("qemu-io", "-f", "qcow2", "-c", "write -q -z 1M 1M", overlay)
-    wait_for("the zero clusters", lambda: depths(socket) == [(0, 2 * MIB, 1),
-                                                             (2 * MIB, 2 * MIB, 2)])
+    wait_until(lambda: depths(socket) == [(0, 2 * MIB, 1), (2 * MIB, 2 * MIB, 2)],
+               "the zero clusters are there")
     run("qemu-io", "-f", "qcow2", "-c", "discard -q 0 64k", overlay)
-    wait_for("the discarded cluster", lambda: connect(socket).pread(1, 0) == b"\0")
+    wait_until(lambda: connect(socket).pread(1, 0) == b"\0", "the cluster is discarded")
     log = read_text(process.log)
     equal(log.count("overlay.qcow2 changed while it is open"), 1, f"lines in the log: {log}")
     check("its content at 20" in log, f"the log does not say what changed: {log}")
 
     # A new cluster at the end of a file: EIO there, and nowhere else.
     run("qemu-io", "-f", "qcow2", "-c", "write -q -P 0x33 3M 1M", overlay)
-    wait_for("the new cluster", lambda: error_of_read(socket, 3 * MIB) == 5)
-    equal(error_of_read(socket, 2 * MIB), 0, "errno of what did not change")
+    wait_until(lambda: error_of_read(connect(socket), 3 * MIB) == 5, "the new cluster is noticed")
+    equal(error_of_read(connect(socket), 2 * MIB), 0, "errno of what did not change")
     equal(connect(socket).pread(4, 2 * MIB), b"\x11" * 4, "what did not change")
 
     # Another layer is logged by itself.
     run("qemu-io", "-f", "qcow2", "-c", "write -q -z 2M 64k", base)
-    wait_for("the base's zeros", lambda: connect(socket).pread(1, 2 * MIB) == b"\0")
+    wait_until(lambda: connect(socket).pread(1, 2 * MIB) == b"\0", "the base's zeros are there")
     log = read_text(process.log)
     equal(log.count("base.qcow2 changed while it is open"), 1, f"lines in the log: {log}")
     equal(log.count("overlay.qcow2 changed while it is open"), 1, f"lines in the log: {log}")

@@ -9,17 +9,9 @@ import time
 import nbd
 
 from nbd_case import MIB, Workspace, check, equal, run
-from functions import connect, read_text
+from functions import connect, error_of_read, read_text, wait_until
 
 DEPTH = "qemu:allocation-depth"
-
-
-def errno_of(handle, offset):
-    try:
-        handle.pread(4096, offset)
-    except nbd.Error as error:
-        return error.errnum
-    return 0
 
 
 def overwrite(path, other):
@@ -50,12 +42,10 @@ with Workspace() as work:
         time.sleep(0.01)
 
     overwrite(base, other)
-    while errno_of(handle, 2 * MIB) != 5:
-        check(time.monotonic() < deadline, "waited half a minute for an error")
-        time.sleep(0.01)
+    wait_until(lambda: error_of_read(handle, 2 * MIB) == 5, "the other image is an error")
     equal(handle.pread(4, 0), b"\x22" * 4, "the layer above")
     for offset in (MIB, 3 * MIB):
-        equal(errno_of(handle, offset), 5, f"errno at {offset}")
+        equal(error_of_read(handle, offset), 5, f"errno at {offset}")
     try:
         handle.block_status(MIB, 2 * MIB, lambda *_: None)
         check(False, "the map of the changed image was told")

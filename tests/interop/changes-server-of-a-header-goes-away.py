@@ -7,23 +7,10 @@ import os
 import threading
 import time
 
-import nbd
-
 from nbd_case import Workspace, check, equal, run
-from functions import connect, stop
+from functions import connect, error_of_read, stop, wait_until
 
 AWAY = 10  # seconds for which a request waits for the server
-
-
-def errno_of(socket, export, offset):
-    handle = connect(socket, export=export)
-    try:
-        handle.pread(4096, offset)
-    except nbd.Error as error:
-        return error.errnum
-    finally:
-        handle.shutdown()
-    return 0
 
 
 def serve_image(work, image, socket):
@@ -45,13 +32,6 @@ def graph(work, remote, delay):
             f'"file":{{"driver":"file","filename":"{path("base.raw")}"}}}}}}')
 
 
-def wait_for(what, seen):
-    deadline = time.monotonic() + 60
-    while not seen():
-        check(time.monotonic() < deadline, f"waited a minute for {what}")
-        time.sleep(0.01)
-
-
 with Workspace() as work:
     os.chdir(work.path("."))
     run("qemu-img", "create", "-q", "-f", "raw", "base.raw", "4M")
@@ -67,18 +47,20 @@ with Workspace() as work:
 
     stop(server)
     os.utime("data", (1, 1))
-    wait_for("an error", lambda: errno_of(hasty, "", 0) != 0)
-    equal(errno_of(hasty, "", 0), 5, "errno while the server is away")
-    waits = threading.Thread(target=errno_of, args=(patient, "", 0))
+    wait_until(lambda: error_of_read(connect(hasty), 0) != 0, "there is an error", seconds=60)
+    equal(error_of_read(connect(hasty), 0), 5, "errno while the server is away")
+    waits = threading.Thread(target=lambda: error_of_read(connect(patient), 0))
     began = time.monotonic()
     waits.start()
     while waits.is_alive() and time.monotonic() - began < AWAY / 3:
         asked = time.monotonic()
-        equal(errno_of(patient, "@base", 0), 0, "errno of what is wholly here")
+        equal(error_of_read(connect(patient, export="@base"), 0), 0,
+              "errno of what is wholly here")
         check(time.monotonic() - asked < AWAY / 2, "who needs no server waited for it")
         time.sleep(0.05)
     server = serve_image(work, "image.qcow2", remote)
     waits.join()
     for socket in (patient, hasty):
-        wait_for("the image to be read again", lambda: errno_of(socket, "", 0) == 0)
+        wait_until(lambda: error_of_read(connect(socket), 0) == 0, "the image is read again",
+                   seconds=60)
         equal(connect(socket).pread(4, 65536), b"\7" * 4, "the image when its server is back")

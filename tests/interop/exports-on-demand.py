@@ -6,10 +6,9 @@ import os
 import pathlib
 import sys
 import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from functions import Workspace, check, connect, read_all, read_text, run  # noqa: E402
+from functions import Workspace, check, connect, read_all, read_text, run, wait_until  # noqa: E402
 from nbd_client import ERR_UNKNOWN, OPT_INFO, Client  # noqa: E402
 
 
@@ -24,13 +23,6 @@ def open_files(process, name):
         except OSError:
             pass  # closed meanwhile
     return found
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        check(time.monotonic() < deadline, what)
-        time.sleep(0.01)
 
 
 def replace(path, data):
@@ -108,5 +100,6 @@ with Workspace() as work:
     check_snapshot(process, socket)
     check_hidden_failure(process, socket)
     for name in ("a.qcow2", "b.raw", "b.raw (deleted)", "c.raw", "d.raw"):
-        wait_until(lambda: not open_files(process, name), f"{name} stays open without clients")
+        wait_until(lambda: not open_files(process, name), f"{name} is closed without clients",
+                   seconds=60)
     connect(socket, export="later").shutdown()

@@ -10,7 +10,6 @@ import select
 import socket
 import ssl
 import struct
-import threading
 import time
 
 from nbd_client import (
@@ -19,6 +18,7 @@ from nbd_client import (
     OPT_STRUCTURED, READ, SIMPLE, STRUCTURED, TRIM, WRITE, WRITE_ZEROES, Client, Closed)
 from proto_case import (CONTENT, MIB, SIZE, Workspace, check, equal, make_certificates,
                         make_seed_images, read_text)
+from functions import in_parallel  # noqa: F401 (for the tests)
 
 SEEDS = int(os.environ.get("SEEDS", "1"))
 MODES = (SIMPLE, STRUCTURED, EXTENDED)
@@ -166,30 +166,6 @@ def attack(connection, data, how):
     with contextlib.suppress(ConnectionError, ssl.SSLError, BrokenPipeError):
         leave(connection, how)
     connection.close()
-
-
-def in_parallel(jobs, n_threads=8):
-    """Runs all jobs; the first failure is the test's."""
-    jobs, failures = list(jobs), []
-
-    def work():
-        while not failures:
-            try:
-                job = jobs.pop()
-            except IndexError:
-                return
-            try:
-                job()
-            except Exception as failure:  # pylint: disable=broad-except
-                failures.append(failure)
-
-    threads = [threading.Thread(target=work) for _ in range(n_threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def seeded(test, tls=False):

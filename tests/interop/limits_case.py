@@ -2,10 +2,9 @@
 # limits_case.py - what the limits-*.py tests share: looking at a server from outside.
 import os
 import re
-import time
 
 from nbd_case import check
-from functions import STRATA_NBD, read_text  # noqa: E402 (nbd_case has made it findable)
+from functions import STRATA_NBD, read_text, wait_until  # noqa: E402 (found by nbd_case)
 
 __all__ = ["IS_SANITIZED", "STRATA_NBD", "check_log_says", "check_memory", "count_descriptors",
            "count_threads", "private_bytes", "read_text", "wait_until"]
@@ -15,14 +14,6 @@ os.environ.pop("MALLOC_PERTURB_", None)
 
 with open(STRATA_NBD, "rb") as program:
     IS_SANITIZED = bool(re.search(rb"__[at]san_init", program.read()))
-
-
-def wait_until(condition, what, seconds=30):
-    """Polls; a machine that is busy may take its time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        check(time.monotonic() < deadline, f"not within {seconds} s: {what}")
-        time.sleep(0.005)
 
 
 def count_threads(process):

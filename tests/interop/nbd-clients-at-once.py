@@ -5,9 +5,9 @@ import os
 import resource
 import socket
 import threading
-import time
 
 from nbd_case import Workspace, check, equal, make_seed_images, read_text
+from functions import wait_until
 from nbd_client import Client, Closed, READ
 from nbd_rules import BrokenRule
 
@@ -18,13 +18,6 @@ NO_DEADLINES = "--handshake-timeout", "0"  # nothing but clients has anybody loo
 
 def threads(process):
     return len(os.listdir(f"/proc/{process.pid}/task"))
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 30
-    while not condition():
-        check(time.monotonic() < deadline, what)
-        time.sleep(0.005)
 
 
 def read_once(path):
@@ -52,7 +45,7 @@ def check_many(path):
 
 def check_that_threads_leave(process, path, at_rest):
     """Nobody waits for ever for clients that do not come; the next one is served all the same."""
-    wait_until(lambda: threads(process) <= at_rest, "threads are left")
+    wait_until(lambda: threads(process) <= at_rest, "threads leave")
     read_once(path)
 
 

@@ -3,10 +3,10 @@
 """Many requests of many clients are in flight at once, and who does not read keeps only himself."""
 import os
 import random
-import threading
 import time
 
 from nbd_case import CONTENT, MIB, SIZE, Workspace, check, equal, make_seed_images
+from functions import in_parallel
 from nbd_client import Client, DONE, OFFSET_DATA, READ
 
 
@@ -14,29 +14,26 @@ def count_threads(process):
     return len(os.listdir(f"/proc/{process.pid}/task"))
 
 
-def pipeline(path, failures):
+def pipeline(path):
     """Fifty reads at once, answered in any order, chunks interleaved."""
-    try:
-        client = Client(path)
-        client.use_structured()
-        client.go()
-        wanted = {}
-        for _ in range(50):
-            offset, length = random.randrange(SIZE - 99999), random.randint(1, 99999)
-            wanted[client.send_request(READ, offset, length)] = (offset, bytearray(length))
-        done = 0
-        while done < len(wanted):
-            flags, kind, handle, payload = client.receive_chunk()
-            offset, data = wanted[handle]
-            start = int.from_bytes(payload[:8], "big") - offset
-            if kind == OFFSET_DATA:
-                data[start:start + len(payload) - 8] = payload[8:]
-            done += flags & DONE
-        for offset, data in wanted.values():
-            equal(bytes(data), CONTENT[offset:offset + len(data)], f"read at {offset}")
-        client.close()
-    except Exception as failure:  # pylint: disable=broad-except
-        failures.append(failure)
+    client = Client(path)
+    client.use_structured()
+    client.go()
+    wanted = {}
+    for _ in range(50):
+        offset, length = random.randrange(SIZE - 99999), random.randint(1, 99999)
+        wanted[client.send_request(READ, offset, length)] = (offset, bytearray(length))
+    done = 0
+    while done < len(wanted):
+        flags, kind, handle, payload = client.receive_chunk()
+        offset, data = wanted[handle]
+        start = int.from_bytes(payload[:8], "big") - offset
+        if kind == OFFSET_DATA:
+            data[start:start + len(payload) - 8] = payload[8:]
+        done += flags & DONE
+    for offset, data in wanted.values():
+        equal(bytes(data), CONTENT[offset:offset + len(data)], f"read at {offset}")
+    client.close()
 
 
 def wait_for_threads(process, number, why):
@@ -59,14 +56,7 @@ with Workspace() as work:
         glutton.send_request(READ, 0, MIB)
     silent = Client(path, flags=None)
 
-    failures = []
-    threads = [threading.Thread(target=pipeline, args=(path, failures)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    in_parallel([lambda: pipeline(path)] * 8)
     wait_for_threads(process, at_rest + 8 + 1, "with a glutton and a silent client")
     glutton.close()
     silent.close()

@@ -90,7 +90,7 @@ def largest_read(link, mode):
 @rule("Error values", "NBD_EINVAL for what goes past the end")
 @in_all_modes
 def ranges_past_the_end(link, mode):
-    client = link.transmit(mode, "", ("base:allocation",) if mode != SIMPLE else ())
+    client = link.transmit(mode, contexts=("base:allocation",))
     for command in (READ, CACHE, BLOCK_STATUS):
         for offset, length in ((SIZE, 1), (SIZE - 1, 2), (0, SIZE + 1), (1 << 63, 1),
                                ((1 << 64) - 1, 1), ((1 << 64) - 1, 2), ((1 << 64) - SIZE, SIZE),
@@ -103,7 +103,7 @@ def ranges_past_the_end(link, mode):
 @rule("NBD_CMD_READ", "a length of 0 is answered, and the connection stays")
 @in_all_modes
 def no_length(link, mode):
-    client = link.transmit(mode, "", ("base:allocation",) if mode != SIMPLE else ())
+    client = link.transmit(mode, contexts=("base:allocation",))
     for command in (READ, CACHE, BLOCK_STATUS):
         for offset in (0, SIZE, 1 << 63):
             equal(client.error(command, offset, 0), EINVAL, f"{command} of 0 bytes")
@@ -151,7 +151,7 @@ def expected_of(mode, command, flag):
 @rule("NBD_CMD_FLAG_FUA", "not valid where NBD_FLAG_SEND_FUA was not set")
 @in_all_modes
 def every_flag(link, mode):
-    client = link.transmit(mode, "", ("base:allocation",) if mode != SIMPLE else ())
+    client = link.transmit(mode, contexts=("base:allocation",))
     for command in (READ, FLUSH, TRIM, CACHE, WRITE_ZEROES, BLOCK_STATUS) + UNKNOWN:
         length = 0 if command == FLUSH else 512
         for flag in [0] + [1 << bit for bit in range(16)]:

@@ -19,10 +19,6 @@ DEPTHS = [2, 0, 1, 0, 1, 0, 0, 0, 0, 0]  # per MiB
 MODES = (SIMPLE, STRUCTURED, EXTENDED)
 
 
-def transmit(link, mode):
-    return link.transmit(mode, "", CONTEXTS if mode != SIMPLE else ())
-
-
 def any_request(client, mode):
     """Sends one of the many; returns its cookie and what it is."""
     command = random.choice((READ, READ, READ, FLUSH, CACHE, TRIM, WRITE, BLOCK_STATUS, 77))
@@ -84,7 +80,7 @@ def check_answer(mode, request, answer):
 def hundreds(link):
     for mode in MODES:
         random.seed(mode)
-        client = transmit(link, mode)
+        client = link.transmit(mode, contexts=CONTEXTS)
         # In one piece: a Unix socket holds few small ones, and nobody reads replies meanwhile.
         with gathered(client) as message:
             requests = dict(any_request(client, mode) for _ in range(300))
@@ -99,7 +95,7 @@ def hundreds(link):
 @rule("Request message", "messages are bytes in a stream, in whatever pieces they come")
 def in_pieces(link):
     for mode in MODES:
-        client = transmit(link, mode)
+        client = link.transmit(mode, contexts=CONTEXTS)
         with gathered(client) as message:
             for length in (1, 512, 70_000):
                 client.send_request(READ, MIB - 5, length)
@@ -114,7 +110,7 @@ def in_pieces(link):
 @rule("Transmission", "cookies should differ, and are never looked at")
 def equal_cookies(link):
     for mode in MODES:
-        client = transmit(link, mode)
+        client = link.transmit(mode, contexts=CONTEXTS)
         with gathered(client) as message:
             for _ in range(50):
                 client.send_request(FLUSH, cookie=7)
@@ -138,7 +134,7 @@ def equal_cookies(link):
 @rule("NBD_CMD_DISC", "all outstanding requests are handled before the connection is closed")
 def disconnect_with_requests_in_flight(link):
     for mode in MODES:
-        client = transmit(link, mode)
+        client = link.transmit(mode, contexts=CONTEXTS)
         requests = {client.send_request(READ, at, 100_000): (READ, at, 100_000)
                     for at in range(0, 4 * MIB, 100_000)}
         client.send_request(DISC)
@@ -156,7 +152,7 @@ def half_close(client):
 @rule("Terminating the transmission phase", "nothing is lost for a client that has said all it had")
 def half_closed(link):
     for mode in MODES:
-        client = transmit(link, mode)
+        client = link.transmit(mode, contexts=CONTEXTS)
         requests = {client.send_request(READ, at, 100_000): (READ, at, 100_000)
                     for at in range(0, 4 * MIB, 100_000)}
         half_close(client)
@@ -173,7 +169,7 @@ def half_closed(link):
 
 @rule("NBD_CMD_DISC", "what comes after it is not heard")
 def after_disconnect(link):
-    client = transmit(link, SIMPLE)
+    client = link.transmit(SIMPLE)
     header = struct.pack(">IHHQQI", 0x25609513, 0, DISC, 1, 0, 0)
     client.send(header + struct.pack(">IHHQQI", 0x25609513, 0, READ, 2, 0, 512))
     equal(client.is_closed(), True, "a read after DISC")

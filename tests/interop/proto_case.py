@@ -12,7 +12,7 @@ import traceback
 
 from nbd_case import (CONTENT, MIB, SIZE, STRATA_NBD, Workspace, check,  # noqa: F401
                       equal, make_seed_images, read_text, run)
-from nbd_client import OPT_SET_META, Client
+from nbd_client import OPT_SET_META, SIMPLE, Client
 from tls_case import Authority
 
 RULES = []  # (section, rule, scenario)
@@ -36,9 +36,9 @@ class Link:
         return client.start_tls(self.tls) if self.tls else client
 
     def transmit(self, mode, export="", contexts=()):
-        """A connection in the transmission phase."""
+        """A connection in the transmission phase; simple replies do without the contexts."""
         client = self.connect().use(mode)
-        if contexts:
+        if contexts and mode != SIMPLE:
             client.meta(OPT_SET_META, export, *contexts)
         return client.go(export)
 

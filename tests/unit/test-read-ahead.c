@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * test-read-ahead.c - tables that are fetched beside a walk: when, which, and
- * what comes of it. This program counts the threads that are started: it has a
- * g_thread_try_new() of its own.
+ * test-read-ahead.c - tables that are fetched beside a walk: when, which, and what comes of it.
+ * This program counts the threads that are started: it has a g_thread_try_new() of its own.
  *
- * The image's file is a gate: a function of the test is called for each table
- * that is read, on the thread that reads it, and may wait for another thread or
- * fail. The walk is made by the main thread; it reads tables 0 to 2 itself, and
- * what follows is fetched ahead. */
+ * The image's file is a gate: a function of the test is called for each table that is read, on the
+ * thread that reads it, and may wait for another thread or fail. The walk is made by the main
+ * thread; it reads tables 0 to 2 itself, and what follows is fetched ahead. */
 #include <dlfcn.h>
 #include <string.h>
 
@@ -257,8 +255,7 @@ assert_read_by_walk_alone(const Gate *gate)
 
 /* -- Tests -- */
 
-/* Each of the two waits, inside of a read, for the other one to be inside of
- * one. */
+/* Each of the two waits, inside of a read, for the other one to be inside of one. */
 static gboolean
 meet(Gate *gate, guint table, gboolean is_ahead)
 {
@@ -284,8 +281,7 @@ test_fetches_beside_the_walk(void)
     gate_tear_down(&gate);
 }
 
-/* Whoever read them: else a call would take on all of an image whose tables are
- * fetched for it. */
+/* Whoever read them: else a call would take on all of an image whose tables are fetched for it. */
 static void
 test_counts_as_the_work_of_the_walk(void)
 {
@@ -352,8 +348,7 @@ test_failure_is_told_where_it_is(void)
     gate_tear_down(&gate);
 }
 
-/* The thread stays inside of its first read; the walk goes on when it is there,
- * and gives up. */
+/* The thread stays inside of its first read; the walk goes on when it is there, and gives up. */
 static gboolean
 hold_ahead(Gate *gate, guint table, gboolean is_ahead)
 {
@@ -414,8 +409,7 @@ test_no_thread_is_left(void)
     g_assert_cmpuint(count_threads(), ==, n_threads);
 }
 
-/* What is fetched while the cache is cleared was read before, and is read
- * again. */
+/* What is fetched while the cache is cleared was read before, and is read again. */
 static gboolean
 clear_meanwhile(Gate *gate, guint table, gboolean is_ahead)
 {
@@ -540,8 +534,7 @@ test_works_without_a_thread(void)
     gate_tear_down(&gate);
 }
 
-/* With a cache in which a quarter has room for two tables, threads are not
- * worth it. */
+/* With a cache in which a quarter has room for two tables, threads are not worth it. */
 static void
 test_small_cache_is_not_flooded(void)
 {

@@ -54,20 +54,12 @@ let_end(Work *work)
     g_mutex_unlock(&work->lock);
 }
 
+/* @count: of @work */
 static void
-wait_until_begun(Work *work, guint n)
+wait_until(Work *work, const guint *count, guint n)
 {
     g_mutex_lock(&work->lock);
-    while (work->n_begun < n)
-        g_cond_wait(&work->cond, &work->lock);
-    g_mutex_unlock(&work->lock);
-}
-
-static void
-wait_until_ended(Work *work, guint n)
-{
-    g_mutex_lock(&work->lock);
-    while (work->n_ended < n)
+    while (*count < n)
         g_cond_wait(&work->cond, &work->lock);
     g_mutex_unlock(&work->lock);
 }
@@ -107,12 +99,12 @@ test_parked_thread_is_used_again(void)
     thread_set_init(&set);
     work_init(&work, TRUE);
     start(&set, &work);
-    wait_until_begun(&work, 1);
+    wait_until(&work, &work.n_begun, 1);
     wait_for_parked(&set, 1);
     first = work.last;
     for (guint i = 2; i <= MANY; i++) {
         start(&set, &work);
-        wait_until_begun(&work, i);
+        wait_until(&work, &work.n_begun, i);
         g_assert_true(work.last == first);
         wait_for_parked(&set, 1);
     }
@@ -134,10 +126,10 @@ test_many_at_once(void)
     work_init(&work, FALSE);
     for (guint i = 0; i < MANY; i++)
         start(&set, &work);
-    wait_until_begun(&work, MANY);
+    wait_until(&work, &work.n_begun, MANY);
     g_assert_cmpuint(count(&set, FALSE), ==, MANY);
     let_end(&work);
-    wait_until_ended(&work, MANY);
+    wait_until(&work, &work.n_ended, MANY);
     while (count(&set, FALSE) > THREAD_SET_PARKED_MAX) {
         g_assert_cmpuint(count(&set, TRUE), <=, THREAD_SET_PARKED_MAX);
         g_usleep(200);
@@ -196,12 +188,12 @@ test_thread_finds_work(void)
     set.seek = seek;
     set.seek_data = &found;
     start(&set, &work);
-    wait_until_ended(&work, MANY);
+    wait_until(&work, &work.n_ended, MANY);
     wait_for_parked(&set, 1);
     g_assert_cmpuint(count(&set, FALSE), ==, 1);
     g_assert_cmpuint(work.n_ended, ==, MANY);
     start(&set, &work);
-    wait_until_ended(&work, MANY + 1);
+    wait_until(&work, &work.n_ended, MANY + 1);
     g_assert_true(thread_set_wait(&set, -1));
     thread_set_clear(&set);
     work_clear(&work);
@@ -218,14 +210,14 @@ test_wait(void)
     work_init(&idle, TRUE);
     work_init(&busy, FALSE);
     start(&set, &busy);
-    wait_until_begun(&busy, 1);
+    wait_until(&busy, &busy.n_begun, 1);
     start(&set, &idle);
     wait_for_parked(&set, 1);
     g_assert_false(thread_set_wait(&set, g_get_monotonic_time()));
     thread_set_hurry(&set);
     g_assert_false(thread_set_wait(&set, g_get_monotonic_time() + 600 * G_TIME_SPAN_SECOND));
     start(&set, &idle);
-    wait_until_ended(&idle, 2);
+    wait_until(&idle, &idle.n_ended, 2);
     while (count(&set, FALSE) > 1) {
         g_assert_cmpuint(count(&set, TRUE), ==, 0);
         g_usleep(200);
