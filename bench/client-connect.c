@@ -46,18 +46,6 @@ run_caller(gpointer data)
 }
 
 static void
-run_callers(Caller *callers, guint n)
-{
-    GThread *threads[MAX_PARALLEL];
-
-    for (guint i = 1; i < n; i++)
-        threads[i] = g_thread_new("caller", run_caller, &callers[i]);
-    run_caller(&callers[0]);
-    for (guint i = 1; i < n; i++)
-        g_thread_join(threads[i]);
-}
-
-static void
 print(const Caller *callers, guint n, double seconds, double cpu)
 {
     g_autofree Latency *latency = g_new0(Latency, 1);
@@ -90,7 +78,7 @@ run_with(const char *uri, const SessionWants *wants, guint n, guint64 count, dou
         callers[i].clock = &clock;
         callers[i].n_wanted = count * (i + 1) / n - count * i / n;
     }
-    run_callers(callers, n);
+    load_run_all(run_caller, callers, sizeof *callers, n);
     seconds = clock_seconds(&clock);
     cpu = clock_cpu_seconds(&clock);
     print(callers, n, seconds, cpu);

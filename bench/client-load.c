@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * client-load.c - what the command lines of the loads have in common. */
+ * client-load.c - what the loads have in common: their command lines, and how they run. */
 #include "client-load.h"
 
 #include <stdio.h>
@@ -41,4 +41,17 @@ load_wait(gboolean waits)
     fflush(stdout);
     if (fgets(line, sizeof line, stdin) == NULL)
         exit(EXIT_SUCCESS);
+}
+
+void
+load_run_all(GThreadFunc run, gpointer items, gsize size, guint n)
+{
+    g_autofree GThread **threads = g_new(GThread *, n);
+    guint8 *item = items;
+
+    for (guint i = 1; i < n; i++)
+        threads[i] = g_thread_new("load", run, item + i * size);
+    run(item);
+    for (guint i = 1; i < n; i++)
+        g_thread_join(threads[i]);
 }

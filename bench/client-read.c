@@ -31,23 +31,10 @@ typedef struct {
 } ReadTotal;
 
 static gpointer
-run_thread(gpointer data)
+run_reader(gpointer data)
 {
     reader_run(data);
     return NULL;
-}
-
-/* The first connection is the main thread's. */
-static void
-run_readers(Reader *readers, guint n)
-{
-    GThread *threads[MAX_CONNECTIONS];
-
-    for (guint i = 1; i < n; i++)
-        threads[i] = g_thread_new("reader", run_thread, &readers[i]);
-    reader_run(&readers[0]);
-    for (guint i = 1; i < n; i++)
-        g_thread_join(threads[i]);
 }
 
 static void
@@ -177,7 +164,7 @@ run_with(const ReadOptions *options)
         content_file_open(&file, options->verify, readers[0].session.size);
     load_wait(options->waits);
     clock_start(&clock, options->seconds);
-    run_readers(readers, n);
+    load_run_all(run_reader, readers, sizeof *readers, n);
     seconds = clock_seconds(&clock);
     cpu = clock_cpu_seconds(&clock);
     total = add_up(readers, n);
