@@ -57,17 +57,18 @@ skip_windows(StrataNode *entry, StrataNode **out_node, guint64 *shift)
     return TRUE;
 }
 
-/* The granule of a segment that has one of @granule_bits so far, and @node besides; 0 if it does
- * not fit. */
-static guint
-granule_with(guint granule_bits, guint coarsest_bits, const StrataNode *node, guint64 shift)
+/* Narrows the granule of a segment to what @node needs besides. Returns FALSE, and leaves it as it
+ * is, if @node does not fit in with the coarsest of the others. */
+static gboolean
+fit_granule(guint *granule_bits, guint coarsest_bits, const StrataNode *node, guint64 shift)
 {
-    guint bits = MIN(granule_bits, node->unit_bits);
+    guint bits = MIN(*granule_bits, node->unit_bits);
 
     if (MAX(coarsest_bits, node->unit_bits) - bits > MAX_UNIT_GRANULES_BITS ||
         !is_aligned(shift, G_GUINT64_CONSTANT(1) << node->unit_bits))
-        return 0;
-    return bits;
+        return FALSE;
+    *granule_bits = bits;
+    return TRUE;
 }
 
 /* A server on the other side sees each request; more of them, or others, are not for us to make. */
@@ -113,16 +114,11 @@ find_layers(Segment *segment, StrataNode *head, GArray *layers)
     for (entry = head->children[STRATA_ROLE_BACKING]; entry != NULL;) {
         guint64 further = shift;
         StrataNode *node;
-        guint granule_bits;
 
         if (layers->len == MAX_LAYERS || !skip_windows(entry, &node, &further) || node == NULL ||
-            !has_tables(node))
-            break;
-        granule_bits = granule_with(segment->granule_bits, coarsest_bits, node, further);
-        if (granule_bits == 0)
+            !has_tables(node) || !fit_granule(&segment->granule_bits, coarsest_bits, node, further))
             break;
         add_layer(layers, node, entry, shift, further);
-        segment->granule_bits = granule_bits;
         coarsest_bits = MAX(coarsest_bits, node->unit_bits);
         shift = further;
         entry = node->children[STRATA_ROLE_BACKING];
