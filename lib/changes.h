@@ -33,9 +33,8 @@ void changes_start(Changes *changes);
 
 /* Looks at the files, if that is due: a few times a second, whatever is asked. After a change the
  * caches of the graph are empty, and changes_check_node() (node.h) asks the nodes over that
- * file whether
- * they still hold. Returns the number of the state that the files are in. Waits for no disk and no
- * server. Thread-safe. */
+ * file whether they still hold. Returns the number of the state that the files are in. Waits for no
+ * disk and no server. Thread-safe. */
 guint changes_begin(Changes *changes);
 
 /* Whether a change was noticed since changes_begin() returned @generation. Thread-safe. */

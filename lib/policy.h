@@ -44,8 +44,8 @@ int policy_gate_open_file(PolicyGate *gate, StrataNode *node, struct stat *out_s
 /* The spec of the child in @role that the header of @holder names, completing what the user's spec
  * says of that child.
  * @name: (nullable): as it stands in the header; @format: (nullable): likewise; @given: (nullable):
- * the user's part. One of @name and @given must be
- * there. Messages do not name @holder: the caller does. */
+ * the user's part. One of @name and @given must be there. Messages do not
+ * name @holder: the caller does. */
 StrataSpec *policy_gate_admit(PolicyGate *gate, StrataNode *holder, StrataRole role,
                               const char *name, const char *format, StrataSpec *given,
                               GError **error);

@@ -58,8 +58,7 @@ typedef struct {
     guint granule_bits;
     guint n_layers;
     SegmentLayer *layers;
-    StrataNode *rest; /* (nullable) who is asked for what no layer holds; a backing edge leads there
-                       */
+    StrataNode *rest; /* (nullable) who is asked for what no layer holds, by a backing edge */
     guint64 rest_shift;
     guint details;            /* StrataDetails that the outcomes are for */
     gboolean asks_leaves;     /* what data is, is asked for a window at a time */

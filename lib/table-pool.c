@@ -6,9 +6,8 @@
  *      spare:  slots that hold no table, and have bytes for one
  *      blank:  slots without bytes
  *
- * A slot is a slot until the pool is freed, so that a reader may look at one at
- * any time, whatever has become of it. Its state is one word, of pins and of
- * who may do what:
+ * A slot is a slot until the pool is freed, so that a reader may look at one at any time, whatever
+ * has become of it. Its state is one word, of pins and of who may do what:
  *
  *      CLAIMED          under the pool's lock, or between take and keep: its owner alone changes it
  *      0                it holds a table that nobody looks at just now, and anybody may find
@@ -16,23 +15,20 @@
  *      GONE, GONE + n   likewise, but nobody may find it: the cache was cleared, or it is too large
  *      ORPHAN + n       the pool is no more; the last one frees the slot
  *
- * A reader that has found a slot by its key pins it, and then looks whether it
- * is still to be found there; while it is pinned, it stays so. Only at 0 pins
- * can a slot be claimed, in one step. A reader that comes too late finds it
- * CLAIMED or with another key, and takes back its pin.
+ * A reader that has found a slot by its key pins it, and then looks whether it is still to be found
+ * there; while it is pinned, it stays so. Only at 0 pins can a slot be claimed, in one step. A
+ * reader that comes too late finds it CLAIMED or with another key, and takes back its pin.
  *
- * What goes first is told by second chance: a reader notes that a table was
- * used, if that is not noted yet; the hand passes by such a table once, and
- * takes back the note. A table is new without the note (one that was fetched
- * ahead comes to that when it is first used): so what is read once, a scan,
- * pushes out what was read once, and what is used again and again stays.
+ * What goes first is told by second chance: a reader notes that a table was used, if that is not
+ * noted yet; the hand passes by such a table once, and takes back the note. A table is new without
+ * the note (one that was fetched ahead comes to that when it is first used): so what is read once,
+ * a scan, pushes out what was read once, and what is used again and again stays.
  *
- * A large table that is read once costs more than its making if it is written
- * to memory that no processor has in its cache. So a pool may keep tables on
- * trial: only the last few that were made, in a ring, and it makes the next one
- * in the memory of the one that fell out unused. What was used again by then
- * stays, and so does what is made a second time: that it was made before is
- * known for as long as twice the tables that fit in the budget are made. */
+ * A large table that is read once costs more than its making if it is written to memory that no
+ * processor has in its cache. So a pool may keep tables on trial: only the last few that were made,
+ * in a ring, and it makes the next one in the memory of the one that fell out unused. What was used
+ * again by then stays, and so does what is made a second time: that it was made before is known for
+ * as long as twice the tables that fit in the budget are made. */
 #include "table-pool.h"
 
 #include <stdatomic.h>
@@ -44,14 +40,13 @@
 
 #define CACHE_LINE 64 /* bytes */
 
-/* Chains are short; whoever follows one while slots move may get from one to
- * the other. */
+/* Chains are short; whoever follows one while slots move may get from one to the other. */
 #define MAX_STEPS 32
 
 #define SPARES_TO_TRY 8
 
-/* One chain for every table of 1 KiB that the budget has room for. What is
- * never used of a large array is never given memory by the system. */
+/* One chain for every table of 1 KiB that the budget has room for. What is never used of a large
+ * array is never given memory by the system. */
 #define BYTES_PER_HEAD 1024
 #define MIN_HEADS      64
 #define MAX_HEADS      (1 << 26)
@@ -60,14 +55,12 @@
 typedef enum {
     USE_NONE,  /* nobody used it since it was made, or since the hand came by */
     USE_AGAIN, /* somebody did: the hand spares it once */
-    USE_AHEAD, /* likewise spared; nobody used it yet, but it was made for
-                  somebody */
+    USE_AHEAD, /* likewise spared; nobody used it yet, but it was made for somebody */
 } Use;
 
 typedef struct _Slot Slot;
 struct _Slot {
-    Table table;    /* first: what callers see of a slot. It owns .bytes: NULL in a
-                       blank slot */
+    Table table;    /* first: what callers see of a slot. It owns .bytes: NULL in a blank slot */
     gsize capacity; /* bytes */
 
     /* The key. Whoever pins is sure of it; who does not may see halves of two. */
@@ -126,8 +119,8 @@ void
 table_unref(Table *table)
 {
     Slot *slot = slot_of(table);
-    /* Release: who claims or frees the slot does so after we have looked at its
-     * bytes. Acquire: if it is we who free it, after all others have. */
+    /* Release: who claims or frees the slot does so after we have looked at its bytes. Acquire: if
+     * it is we who free it, after all others have. */
     guint before = atomic_fetch_sub_explicit(&slot->state, 1, memory_order_acq_rel);
 
     if (before & ORPHAN && (before & PINS) == 1)
@@ -152,9 +145,8 @@ slot_claim(Slot *slot)
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-/* Gives a claimed slot its next state, and leaves the pins of those who come
- * too late: they take them back themselves. Release: who then pins it sees all
- * that was written to it. */
+/* Gives a claimed slot its next state, and leaves the pins of those who come too late: they take
+ * them back themselves. Release: who then pins it sees all that was written to it. */
 static void
 slot_unclaim(Slot *slot, guint state)
 {
@@ -200,8 +192,7 @@ note_use(Slot *slot)
     met_ahead.n_bytes += slot->table.size;
 }
 
-/* Relaxed where nothing depends on it: the acquiring addition settles whose
- * slot it is. */
+/* Relaxed where nothing depends on it: the acquiring addition settles whose slot it is. */
 gboolean
 table_pool_pin(Table *table, const TableKey *key)
 {
@@ -237,8 +228,7 @@ head_of(const TablePool *pool, StrataNode *storage, guint64 offset, guint64 leng
 static Table *
 search(const TablePool *pool, const TableKey *key, guint max_steps)
 {
-    /* Acquire, here and below: what the slot was made of is seen before it is
-     * looked at. */
+    /* Acquire, here and below: what the slot was made of is seen before it is looked at. */
     Slot *slot = atomic_load_explicit(head_of(pool, key->storage, key->offset, key->length),
                                       memory_order_acquire);
 
@@ -280,8 +270,7 @@ link_slot(TablePool *pool, Slot *slot)
     atomic_store_explicit(head, slot, memory_order_release);
 }
 
-/* The slot itself goes on pointing to what follows it, for whoever just looks
- * at it. */
+/* The slot itself goes on pointing to what follows it, for whoever just looks at it. */
 static void
 unlink_slot(TablePool *pool, Slot *slot)
 {
@@ -332,8 +321,7 @@ table_pool_free(TablePool *pool)
     for (guint i = 0; i < pool->slots->len; i++) {
         Slot *slot = pool->slots->pdata[i];
 
-        /* Both ways: who unpins it last has looked at its bytes, and sees that it
-         * is to free it. */
+        /* Both ways: who unpins it last has looked at its bytes, and sees that it is to free it. */
         if ((atomic_fetch_or_explicit(&slot->state, ORPHAN, memory_order_acq_rel) & PINS) == 0)
             slot_free(slot);
     }
@@ -376,8 +364,8 @@ try_next(TablePool *pool)
     return slot;
 }
 
-/* Returns the slot that goes first, claimed; NULL if all are pinned or taken.
- * Twice around: at the second time there are no notes of use but new ones. */
+/* Returns the slot that goes first, claimed; NULL if all are pinned or taken. Twice around: at the
+ * second time there are no notes of use but new ones. */
 static Slot *
 evict(TablePool *pool)
 {
@@ -396,8 +384,8 @@ suits(const Slot *slot, gsize size)
     return slot->capacity >= size && slot->capacity / 2 <= size;
 }
 
-/* Returns a spare slot with the right room, or NULL. The last ones are looked
- * at: mostly all are of one size. */
+/* Returns a spare slot with the right room, or NULL. The last ones are looked at: mostly all are of
+ * one size. */
 static Slot *
 find_spare(TablePool *pool, gsize size)
 {
@@ -407,8 +395,7 @@ find_spare(TablePool *pool, gsize size)
     return NULL;
 }
 
-/* A claimed slot that has no table; or NULL, and there is room for one more, or
- * no slot left. */
+/* A claimed slot that has no table; or NULL, and there is room for one more, or no slot left. */
 static Slot *
 next_vacant(TablePool *pool, gsize size)
 {
@@ -435,8 +422,8 @@ new_slot(TablePool *pool)
     return slot;
 }
 
-/* Each turn leaves one slot less that could be turned to again. What was pinned
- * beyond the budget is given back to the system, and not used again. */
+/* Each turn leaves one slot less that could be turned to again. What was pinned beyond the budget
+ * is given back to the system, and not used again. */
 static Slot *
 find_room(TablePool *pool, gsize size)
 {
@@ -481,8 +468,8 @@ table_pool_take(TablePool *pool, gsize size, guint8 **out_bytes)
 
 /* -- Trials -- */
 
-/* Notes that the table is made, and returns whether it was made before, not too
- * long ago. Of two whose notes go to one place, the earlier is forgotten. */
+/* Notes that the table is made, and returns whether it was made before, not too long ago. Of two
+ * whose notes go to one place, the earlier is forgotten. */
 static gboolean
 was_made(TablePool *pool, const TableKey *key, gsize size)
 {
@@ -495,8 +482,7 @@ was_made(TablePool *pool, const TableKey *key, gsize size)
            made->when - last.when <= 2 * (pool->budget / (size + TABLE_OVERHEAD));
 }
 
-/* The slot may be another table's by now: then that one is judged too early,
- * and no harm done. */
+/* The slot may be another table's by now: then that one is judged too early, and no harm done. */
 static void
 end_trial(TablePool *pool, Slot *slot)
 {
@@ -558,8 +544,7 @@ forget(TablePool *pool, Slot *slot)
     unlink_slot(pool, slot);
     if (slot_claim(slot))
         g_ptr_array_add(pool->spare, slot);
-    else /* relaxed: who still looks at it may; who comes now is told by the
-            cache's lock */
+    else /* relaxed: who still looks at it may; who comes now is told by the cache's lock */
         atomic_fetch_or_explicit(&slot->state, GONE, memory_order_relaxed);
 }
 

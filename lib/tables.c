@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * tables.c - a bounded cache of what is read, or made, from the bytes of
- * images.
+ * tables.c - a bounded cache of what is read, or made, from the bytes of images.
  *
- *      pool:    TableKey ──> Table, without a lock; what is kept, and within
- * what budget fills:   TableKey ──> Fill: the thread that makes the table, and
- * those who wait for it
+ *      pool:    TableKey ──> Table, without a lock; what is kept, and within what budget
+ *      fills:   TableKey ──> Fill: the thread that makes the table, and those who wait for it
  *
  * Who finds a table in the pool comes by nothing else of this. */
 #include "tables.h"
@@ -17,10 +15,9 @@
 #include "table-pool.h"
 #include "wait.h"
 
-/* To make a table of an image in an image takes tables and clusters of the
- * inner one. An image may be made so that each takes all of those below it,
- * which doubles and doubles again with every level; honest ones need a few for
- * each level, and find most in the cache. */
+/* To make a table of an image in an image takes tables and clusters of the inner one. An image may
+ * be made so that each takes all of those below it, which doubles and doubles again with every
+ * level; honest ones need a few for each level, and find most in the cache. */
 #define WORK_UNIT       4096 /* bytes */
 #define WORK_PER_MIB    ((1 << 20) / WORK_UNIT)
 #define MAX_NESTED_WORK (256 * WORK_PER_MIB)
@@ -28,8 +25,7 @@
 /* All of it is guarded by the cache's lock. */
 typedef struct {
     TableKey key;
-    guint n_users; /* the thread that makes it and those who wait; the last one
-                      frees it */
+    guint n_users; /* the thread that makes it and those who wait; the last one frees it */
     gboolean has_ended;
     Table *table; /* one reference; NULL before the end, and where it failed */
     GCond ended;
@@ -39,8 +35,8 @@ struct _TableCache {
     TablePool *pool; /* owned */
     gsize budget;    /* bytes */
 
-    GMutex lock;       /* guards .fills, and all of the pool but looking for what is
-                          there; held for no fill */
+    GMutex lock;       /* guards .fills, and all of the pool but looking for what is there; held for
+                          no fill */
     GHashTable *fills; /* key in a Fill -> that Fill, not owned */
 };
 
@@ -136,8 +132,7 @@ fill_leave(Fill *fill)
     g_free(fill);
 }
 
-/* Returns a new reference, or NULL where it failed. The lock is free in
- * between. */
+/* Returns a new reference, or NULL where it failed. The lock is free in between. */
 static Table *
 fill_wait(TableCache *cache, Fill *fill)
 {
@@ -195,8 +190,7 @@ fill_bounded(const TableKey *key, TableFill fill, gpointer data, guint8 *bytes, 
     return fill(key, data, bytes, size, error);
 }
 
-/* The callers bound @size (2 MiB for qcow2), so that an image cannot make this
- * fail. */
+/* The callers bound @size (2 MiB for qcow2), so that an image cannot make this fail. */
 static gboolean
 fill_table(const TableKey *key, TableFill fill, gpointer data, guint8 *bytes, gsize size,
            GError **error)
@@ -215,16 +209,14 @@ fill_table(const TableKey *key, TableFill fill, gpointer data, guint8 *bytes, gs
 
 /* What a thread has to make. */
 typedef struct {
-    Fill *fill;    /* what others wait for; NULL if another thread has just failed at
-                      it */
+    Fill *fill;    /* what others wait for; NULL if another thread has just failed at it */
     Table *table;  /* taken from the pool */
     guint8 *bytes; /* of the table */
 } Task;
 
-/* Returns a new reference; or NULL, and the caller has to do *@out_task. There
- * is nothing to wait for if another thread has just failed: it may have had a
- * reason of its own, such as the limit above, and whoever waited for it does
- * not wait for a third. */
+/* Returns a new reference; or NULL, and the caller has to do *@out_task. There is nothing to wait
+ * for if another thread has just failed: it may have had a reason of its own, such as the limit
+ * above, and whoever waited for it does not wait for a third. */
 static Table *
 find_or_begin(TableCache *cache, const TableKey *key, gsize size, Task *out_task)
 {

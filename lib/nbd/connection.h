@@ -75,8 +75,7 @@ gboolean remote_pool_note_live(RemotePool *pool, RemoteConnection *connection,
 void remote_pool_note_failed(RemotePool *pool, RemoteConnection *connection, char *reason);
 
 /* The handle broke and is closed. What was in flight, or is in the inbox, is placed elsewhere.
- * Takes
- * @reason over. */
+ * Takes @reason over. */
 void remote_pool_note_lost(RemotePool *pool, RemoteConnection *connection, char *reason);
 
 /* Moves the inbox to @requests. FALSE if the pool is stopping. */

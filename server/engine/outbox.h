@@ -40,11 +40,12 @@ outbox_get_piece(const Outbox *outbox)
                            .iov_len = outbox_get_length(outbox) };
 }
 
-/* Adds a message that consists of @pieces. Returns FALSE if it does not fit in, for now or ever. */
+/* Adds a message that consists of @pieces. Returns FALSE if there is no room for it now, or
+ * it is too long for any. */
 gboolean outbox_add(Outbox *outbox, const struct iovec *pieces, gsize n_pieces);
 
 /* Begins a message of up to @length bytes and returns the place for it, until outbox_close();
- * NULL if it does not fit in, for now or ever. */
+ * NULL if there is no room for it now, or it is too long for any. */
 guint8 *outbox_open(Outbox *outbox, gsize length);
 
 /* That place, again. */

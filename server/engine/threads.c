@@ -2,9 +2,9 @@
  * threads.c - a set of threads that come and go.
  *
  * A thread that has done its work looks for more by itself, if there is a way. Otherwise it parks
- * for a while, and takes the next work that is started. Who
- * starts work sets it before the thread is woken, so that no work is lost between a parked thread's
- * last look and its end: it unlinks itself, under the lock, only while it has none.
+ * for a while, and takes the next work that is started. Who starts work sets it before the thread
+ * is woken, so that no work is lost between a parked thread's last look and its end: it unlinks
+ * itself, under the lock, only while it has none.
  *
  * An ended thread keeps its stack until somebody joins it. Here each joins the one that ended
  * before it, so that at most one waits to be joined, however many there have been. GLib still

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* A header of whatever kind, with the offset that data in a chunk begins with.
- */
+/* A header of whatever kind, with the offset that data in a chunk begins with. */
 typedef struct {
     union {
         NbdSimpleReplyHeader simple;

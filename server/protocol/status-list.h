@@ -18,7 +18,7 @@ typedef struct {
     guint8 *next;     /* the first that is free */
     gsize piece_size; /* in bytes */
     guint n_free;     /* pieces */
-    guint n_kept;     /* how many of them are to stay free for now */
+    guint n_kept;     /* how many of them are for lists that are made later */
 } StatusMemory;
 
 typedef struct _StatusPiece StatusPiece;
