@@ -8,7 +8,7 @@
 /* Of a server, for its workers in any thread. */
 typedef struct {
     gint n;      /* that the process may use; constant */
-    gint n_busy; /* atomic: workers that have requests, or look out for one */
+    gint n_busy; /* atomic: workers that carry out requests, or look out for one */
 } Processors;
 
 void processors_init(Processors *processors);

@@ -132,15 +132,15 @@ static gboolean
 look_for_more(gpointer data)
 {
     Connection *connection = data;
+    StreamResult result = inbox_look(&connection->inbox, &connection->stream);
 
-    if (inbox_look(&connection->inbox, &connection->stream) == STREAM_IDLE)
-        return FALSE;
-    connection->last_received = counters_clock();
-    return TRUE;
+    if (result == STREAM_CAME)
+        connection->last_received = counters_clock();
+    return result == STREAM_ENDED || request_is_there(connection);
 }
 
-/* Whether more has come from a client that has just been answered, soon enough not to sleep. What
- * the worker has for its requests it keeps meanwhile. */
+/* Whether a further request has come from a client that has just been answered, or the end, soon
+ * enough not to sleep. What the worker has for its requests it keeps meanwhile. */
 static gboolean
 poll_request(Worker *worker)
 {

@@ -5,8 +5,27 @@
 #include "engine/turns.h"
 
 static void
-pass_turn(gpointer worker)
+take_processor(Worker *worker)
 {
+    if (!worker->has_processor)
+        processors_enter(worker->connection->owner->processors);
+    worker->has_processor = TRUE;
+}
+
+static void
+leave_processor(Worker *worker)
+{
+    if (worker->has_processor)
+        processors_leave(worker->connection->owner->processors);
+    worker->has_processor = FALSE;
+}
+
+static void
+before_waiting(gpointer data)
+{
+    Worker *worker = data;
+
+    leave_processor(worker);
     turns_pass(worker);
 }
 
@@ -15,7 +34,7 @@ worker_init(Worker *worker, Connection *connection)
 {
     *worker = (Worker){
         .connection = connection,
-        .wait = { .func = pass_turn, .data = worker },
+        .wait = { .func = before_waiting, .data = worker },
     };
 }
 
@@ -158,7 +177,7 @@ worker_begin(Worker *worker)
         return FALSE;
     connection->n_busy++;
     worker->is_busy = TRUE;
-    processors_enter(connection->owner->processors);
+    take_processor(worker);
     return TRUE;
 }
 
@@ -216,11 +235,13 @@ worker_take_memory(Worker *worker, guint64 bytes)
 
     if (bytes <= worker->memory)
         return;
+    leave_processor(worker);
     worker_flush(worker, NULL);
     give_memory_back(worker);
     g_atomic_int_inc(&connection->n_blocked);
     account_take(&connection->account, bytes);
     g_atomic_int_add(&connection->n_blocked, -1);
+    take_processor(worker);
     worker->memory = bytes;
 }
 
@@ -242,7 +263,7 @@ count_out(Worker *worker)
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
 
     worker->is_busy = FALSE;
-    processors_leave(connection->owner->processors);
+    leave_processor(worker);
     if (--connection->n_busy == 0 && connection_is_stopping(connection))
         stream_shut_in(&connection->stream);
 }
@@ -281,5 +302,5 @@ worker_before_storage(gpointer data)
         connection_send_or_leave(worker->connection, gathered.iov_base, gathered.iov_len);
     outbox_mark_sent(&worker->outbox);
     settle_counters(worker);
-    turns_pass(worker);
+    before_waiting(worker);
 }

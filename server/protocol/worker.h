@@ -30,10 +30,11 @@ typedef struct {
 
 typedef struct {
     Connection *connection;
-    gboolean has_turn; /* to read requests; it is passed on before the worker waits */
-    gboolean is_busy;  /* it is counted as such: it has requests that are not all answered */
-    guint64 memory;    /* taken from the account, enough for each of its requests */
-    guint8 *buffer;    /* (nullable) of WORKER_BUFFER_SIZE bytes */
+    gboolean has_turn;      /* to read requests; it is passed on before the worker waits */
+    gboolean is_busy;       /* it is counted as such: it has requests that are not all answered */
+    gboolean has_processor; /* it is counted as such: it has requests, and nothing to wait for */
+    guint64 memory;         /* taken from the account, enough for each of its requests */
+    guint8 *buffer;         /* (nullable) of WORKER_BUFFER_SIZE bytes */
     StrataWalk *walks[WALK_KINDS]; /* (nullable) */
     Pipe *pipe;                    /* (nullable) empty between requests */
     Outbox outbox;
