@@ -17,7 +17,7 @@
 typedef struct {
     const char *uri;
     gint64 bytes, count, seed;
-    gint depth, connections, passes;
+    gint depth, connections, passes, poll;
     double seconds;
     gboolean is_random, is_simple, is_extended, dont_fragment, drops, has_digest, waits;
     char *verify; /* owned */
@@ -48,8 +48,8 @@ check_options(const ReadOptions *options)
         fail("--connections is %d, expected 1 to %d", options->connections, MAX_CONNECTIONS);
     if (options->count < 0 || (options->count > 0 && options->count < options->connections))
         fail("--count is %" PRId64 ", expected at least one for each connection", options->count);
-    if (options->seconds < 0 || options->passes < 0)
-        fail("--seconds and --passes are not negative");
+    if (options->seconds < 0 || options->passes < 0 || options->poll < 0)
+        fail("--seconds, --passes and --poll are not negative");
     if (options->is_simple && (options->is_extended || options->dont_fragment))
         fail("--extended and --df need structured replies");
     if (options->drops && (options->has_digest || options->verify != NULL))
@@ -103,6 +103,7 @@ open_readers(Reader *readers, const ReaderPlan *plan, const ReadOptions *options
         readers[i].session.wire.n_received = 0;
         if (options->drops)
             wire_use_sink(&readers[i].session.wire);
+        wire_poll(&readers[i].session.wire, (guint)options->poll);
         plan_reader(&readers[i], options, i, (guint)options->connections);
     }
     address_clear(&address);
@@ -199,6 +200,8 @@ load_read(int argc, char **argv)
           NULL },
         { "drop", 0, 0, G_OPTION_ARG_NONE, &options.drops,
           "drops what was read without copying it: for large reads", NULL },
+        { "poll", 0, 0, G_OPTION_ARG_INT, &options.poll,
+          "looks out for answers so long before it sleeps (default: 0)", "USEC" },
         { "digest", 0, 0, G_OPTION_ARG_NONE, &options.has_digest,
           "adds up what was read (takes time)", NULL },
         { "verify", 0, 0, G_OPTION_ARG_FILENAME, &options.verify,

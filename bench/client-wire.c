@@ -52,6 +52,12 @@ fail_with_errno(const char *what)
 }
 
 void
+wire_poll(Wire *wire, guint usec)
+{
+    wire->polls_for = (gint64)usec * 1000;
+}
+
+void
 wire_queue(Wire *wire, const void *data, gsize length, gint64 *sent_at)
 {
     if (length > WIRE_QUEUE - wire->queued || wire->n_stamps == WIRE_REQUESTS)
@@ -95,6 +101,21 @@ make_room(Wire *wire)
     return MIN(WIRE_BUFFER - wire->end, wire->sink != NULL ? MOST_BESIDE_SINK : WIRE_BUFFER);
 }
 
+/* Looks for what has come for as long as the wire polls, then waits. */
+static gssize
+receive_some(Wire *wire, gsize room)
+{
+    const gint64 end = wire->polls_for > 0 ? clock_now() + wire->polls_for : 0;
+    gboolean polls;
+    gssize n;
+
+    do {
+        polls = end != 0 && clock_now() < end;
+        n = recv(wire->fd, wire->buffer + wire->end, room, polls ? MSG_DONTWAIT : 0);
+    } while (n < 0 && (errno == EINTR || (polls && errno == EAGAIN)));
+    return n;
+}
+
 /* Receives what there is, or waits for it; 0 at the end of the stream. */
 static gsize
 receive(Wire *wire)
@@ -103,9 +124,7 @@ receive(Wire *wire)
     gssize n;
 
     wire_flush(wire);
-    do
-        n = recv(wire->fd, wire->buffer + wire->end, room, 0);
-    while (n < 0 && errno == EINTR);
+    n = receive_some(wire, room);
     if (n < 0)
         fail_with_errno("receiving from the server");
     wire->received_at = clock_now();

@@ -23,6 +23,7 @@ typedef struct {
     gsize queued;                  /* bytes */
     gint64 *stamps[WIRE_REQUESTS]; /* where to note when what is queued was sent */
     guint n_stamps;
+    gint64 polls_for;   /* ns: how long it looks for what comes before it sleeps */
     gint64 received_at; /* the time after the last receive, ns */
     guint64 n_received; /* bytes */
 } Wire;
@@ -33,6 +34,10 @@ void wire_clear(Wire *wire);
 
 /* From now on, what is skipped is dropped without a copy. */
 void wire_use_sink(Wire *wire);
+
+/* From now on it looks out for what comes for @usec before it sleeps: then the server has no
+ * processor to wake. */
+void wire_poll(Wire *wire, guint usec);
 
 /* Queues at most WIRE_QUEUE bytes; they are sent at the latest before the wire waits. @sent_at,
  * which may be NULL, is given the time when they were, and stays in place until then. */

@@ -7,6 +7,7 @@ import dataclasses
 
 BASE = "base:allocation"
 BOTH = "base:allocation,qemu:allocation-depth"
+CLIENT_POLLS = 1000  # microseconds
 
 
 @dataclasses.dataclass
@@ -116,6 +117,12 @@ def all_extras(seconds):
     s = seconds
     yield sequential("extra-seq-fragmented", "each cluster another layer", "fragmented", s, None,
                      None)
+    for depth in (8, 16):
+        polling = random_reads(f"extra-poll-rnd-chain-{depth}",
+                               "qcow2 chain, client that does not sleep", "chain", s, depth, 1,
+                               None, None)
+        polling.load.append(f"--poll={CLIENT_POLLS}")
+        yield polling
     for name, image, title, more in (("chain", "chain", "qcow2 chain", {}),
                                      ("raw", "chain.raw", "raw", RAW)):
         yield Workload(f"extra-drop-seq-{name}",

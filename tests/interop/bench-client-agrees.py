@@ -92,6 +92,8 @@ def content_agrees(servers, raw):
                   f"{name}, {words}: {told}, expected the digest {expected}")
             check((told["hole_bytes"] > 0) == (words[0] not in ("--simple", "--df")),
                   f"{name}, {words}: {told['hole_bytes']} bytes of holes")
+        told = load("read", "--poll=1000", "--size=300000", "--depth=8", server)
+        check(told["bytes"] == SIZE and told["requests"] == 18, f"{name}, polled: {told}")
         told = load("read", "--drop", "--size=300000", "--depth=8", server)
         check(told["bytes"] == SIZE and told["requests"] == 18, f"{name}, dropped: {told}")
         words = ["--random", "--size=4096", "--depth=16", "--connections=4", "--count=99"]
