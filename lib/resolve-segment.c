@@ -39,21 +39,29 @@ signs_of(const Divider *divider)
     return divider->segment->signs[piece_is_claimed(&divider->whole)];
 }
 
-/* What is known now of a piece that was @whole. */
+/* What is known now of a piece that was @whole. With masks in place of branches, which would be
+ * guessed wrong half the time where layers come by turns. */
 static inline void
 settle(StrataRun *run, const StrataRun *whole, const SegmentOutcome *outcome, guint64 offset,
        guint64 length, guint64 place)
 {
-    *run = outcome->run;
-    run->offset = offset;
-    run->length = length;
-    run->leaf_offset = run->leaf != NULL ? run->leaf_offset + place : 0;
+    const StrataRun *found = &outcome->run;
+    guint64 has_leaf = (guint64)(found->leaf == NULL) - 1; /* all ones or none, as is the next */
+    guint is_deeper = (guint)(found->claimant == NULL && outcome->child == NULL) - 1;
+
+    *run = (StrataRun){
+        .offset = offset,
+        .length = length,
+        .claimant = found->claimant,
+        .leaf = found->leaf,
+        .leaf_offset = (found->leaf_offset + place) & has_leaf,
+        .depth = found->depth + (whole->depth & is_deeper),
+        .flags = found->flags,
+    };
     if (piece_is_claimed(whole)) {
         run->claimant = whole->claimant;
         run->depth = whole->depth;
         run->flags = whole->flags | (run->flags & ~(guint)STRATA_RUN_PAST_END);
-    } else if (run->claimant != NULL || outcome->child != NULL) {
-        run->depth += whole->depth;
     }
 }
 
@@ -148,15 +156,16 @@ find_borders_in(const Window *window, const guint64 *signs, gsize first, guint16
 {
     const guint64 granule = G_GUINT64_CONSTANT(1) << window->granule_bits;
     gsize end = MIN(first + BITS_PER_WORD, window->n);
-    guint64 sign = first > 0 ? signs[window->keys[first - 1]] : 0;
+    guint64 sign = first > 0 ? signs[window->keys[first - 1]] : ~signs[window->keys[0]];
     guint64 next_place = first > 0 ? window->places[first - 1] + granule : 0;
 
     for (gsize i = first; i < end; i++) {
         guint64 here = signs[window->keys[i]];
         guint64 place = window->places[i];
+        guint64 where_it_matters = 0 - (here >> 63); /* SEGMENT_HAS_PLACE */
 
         borders[n] = (guint16)i;
-        n += (i == 0) | (here != sign) | ((here >> 63) & (place != next_place));
+        n += ((here ^ sign) | (where_it_matters & (place ^ next_place))) != 0;
         sign = here;
         next_place = place + granule;
     }
@@ -193,40 +202,41 @@ place_of(const Divider *divider, gsize i)
     return outcome->has_place ? window->places[i] : granule_offset(window, i);
 }
 
-/* The run of the window that begins at granule @first and ends before @end. */
-static inline void
-settle_run(const Divider *divider, StrataRun *run, gsize first, gsize end)
-{
-    const Window *window = divider->window;
-    guint64 begin = granule_offset(window, first);
-    guint64 limit = MIN(granule_offset(window, end), window->end);
-
-    settle(run, &divider->whole, &divider->segment->outcomes[window->keys[first]],
-           begin + divider->to_range, limit - begin, place_of(divider, first));
-}
-
 /* Adds the runs from border @i on that need not be sent on, as far as there is room; the last of
- * all is left to others, as it may get longer. This is what most of a map is made by. Returns the
- * first border that is left. */
+ * all is left to others, as it may get longer, and end within a granule. This is what most of a map
+ * is made by. Returns the first border that is left. */
 static gsize
 add_settled(Divider *divider, const guint16 *borders, gsize i, gsize n)
 {
     Pieces *pieces = divider->pieces;
+    const Window *window = divider->window;
     const SegmentOutcome *outcomes = divider->segment->outcomes;
-    guint32 index = pieces->n;
-    gsize end = i + MIN(n - 1 - i, pieces->max - index);
+    const StrataRun whole = divider->whole; /* a copy, which nothing that is stored can change */
+    const guint granule_bits = window->granule_bits;
+    const guint64 base = window->base + divider->to_range;
+    StrataRun *run = &pieces->runs[pieces->n];
+    PieceLink *link = &pieces->links[pieces->n];
+    guint32 next = pieces->n;
+    gsize end = i + MIN(n - 1 - i, pieces->max - next);
+    guint64 offset = base + ((guint64)borders[i] << granule_bits);
 
-    for (; i < end && outcomes[divider->window->keys[borders[i]]].child == NULL; i++, index++) {
-        settle_run(divider, &pieces->runs[index], borders[i], borders[i + 1]);
-        pieces->links[index].next = index + 1;
+    for (; i < end; i++) {
+        const SegmentOutcome *outcome = &outcomes[window->keys[borders[i]]];
+        guint64 run_end = base + ((guint64)borders[i + 1] << granule_bits);
+
+        if (outcome->child != NULL)
+            break;
+        settle(run++, &whole, outcome, offset, run_end - offset, window->places[borders[i]]);
+        link++->next = ++next;
+        offset = run_end;
     }
-    if (index == pieces->n)
+    if (next == pieces->n)
         return i;
     pieces->is_in_order &= pieces->n == divider->last + 1 && divider->after == NO_PIECE;
     pieces->links[divider->last].next = pieces->n;
-    pieces->links[index - 1].next = divider->after;
-    pieces->n = index;
-    divider->last = index - 1;
+    pieces->links[next - 1].next = divider->after;
+    pieces->n = next;
+    divider->last = next - 1;
     return i;
 }
 

@@ -294,24 +294,33 @@ find_what_data_is(const Claim *claim)
 
 /* -- All of it -- */
 
+/* All granules of the word that begins at @at. */
+static void
+fill_word(Window *window, gsize at, SegmentKey key)
+{
+    SegmentKey *keys = window->keys + at;
+
+    for (gsize i = 0; i < BITS_PER_WORD; i++)
+        keys[i] = key;
+}
+
 /* Everything that is still to do is of one kind; where it lies, its offset says. */
 static void
 fill_todo(Window *window, SegmentKey key)
 {
     for (gsize at = 0; at < window->n; at += BITS_PER_WORD) {
         guint64 todo = window->todo[at / BITS_PER_WORD];
-        SegmentKey *keys = window->keys + at;
 
         if (todo == G_MAXUINT64) {
-            for (gsize i = 0; i < BITS_PER_WORD; i++)
-                keys[i] = key;
+            fill_word(window, at, key);
             continue;
         }
         for (; todo != 0; todo &= todo - 1)
-            keys[__builtin_ctzll(todo)] = key;
+            window->keys[at + __builtin_ctzll(todo)] = key;
     }
 }
 
+/* Whatever no layer claims stays what it is here: nobody's. */
 static void
 begin(Window *window, const Segment *segment, guint64 begin, guint64 end)
 {
@@ -323,8 +332,10 @@ begin(Window *window, const Segment *segment, guint64 begin, guint64 end)
     window->base = begin & ~(granule - 1);
     window->n = (gsize)((end - window->base + granule - 1) >> segment->granule_bits);
     g_clear_error(&window->fault);
-    for (gsize at = 0; at < window->n; at += BITS_PER_WORD)
+    for (gsize at = 0; at < window->n; at += BITS_PER_WORD) {
         window->todo[at / BITS_PER_WORD] = bits_low(window->n - at);
+        fill_word(window, at, segment_unclaimed(segment));
+    }
 }
 
 static gboolean
@@ -381,5 +392,4 @@ window_fill(Window *window, Segment *segment, guint64 first, guint64 end)
         if (claim.lowest <= claim.highest && layer->leaf != NULL && segment->asks_leaves)
             segment_set_data(segment, i, find_what_data_is(&claim));
     }
-    fill_todo(window, segment_unclaimed(segment));
 }

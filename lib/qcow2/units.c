@@ -239,44 +239,70 @@ tell_data(StrataUnits *units, gsize i, guint64 place)
     units->highest = MAX(units->highest, place);
 }
 
-static guint8
-kind_of(const Qcow2Header *header, const Qcow2Cluster *cluster, guint subcluster)
+static guint
+kind_of_data(const Qcow2Header *header, const Qcow2Cluster *cluster)
 {
     if (cluster->compressed)
         return STRATA_UNIT_COMPRESSED;
-    if (cluster->bitmap >> (QCOW2_SUBCLUSTERS + subcluster) & 1)
-        return STRATA_UNIT_ZERO;
     return header->crypt_method ? STRATA_UNIT_ENCRYPTED : STRATA_UNIT_DATA;
 }
 
-/* Unit @i of the caller's, which is a part of @cluster. */
-static inline void
-tell_unit(const Teller *teller, const Qcow2Cluster *cluster, gsize i)
+/* The units of @which, bits from the caller's @at on, are of @kind, each with the place that
+ * follows on that of the one before; bit 0 would be at @place. */
+static void
+tell_alike(StrataUnits *units, gsize at, guint64 which, guint16 kind, guint64 place,
+           guint unit_bits)
+{
+    guint16 *kinds = units->kinds + at;
+    guint64 *places = units->places + at;
+
+    for (; which != 0; which &= which - 1) {
+        guint i = (guint)__builtin_ctzll(which);
+
+        kinds[i] = kind;
+        places[i] = place + ((guint64)i << unit_bits);
+    }
+}
+
+static void
+widen(StrataUnits *units, guint64 which, guint64 place, guint unit_bits)
+{
+    guint first = (guint)__builtin_ctzll(which), last = 63 - (guint)__builtin_clzll(which);
+
+    units->lowest = MIN(units->lowest, place + ((guint64)first << unit_bits));
+    units->highest = MAX(units->highest, place + ((guint64)last << unit_bits));
+}
+
+/* Units of the caller's, bits of @which from @at on, which are parts of @cluster. */
+static void
+tell_parts(const Teller *teller, const Qcow2Cluster *cluster, gsize at, guint64 which)
 {
     StrataUnits *units = teller->units;
     guint unit_bits = teller->node->unit_bits;
-    guint64 guest = teller->slice->begin + ((guint64)(teller->first + i) << unit_bits);
+    guint64 guest = teller->slice->begin + ((guint64)(teller->first + at) << unit_bits);
     guint64 into = guest - cluster->guest;
-    guint8 kind = kind_of(teller->header, cluster, (guint)(into >> unit_bits));
+    guint64 zeros = cluster->bitmap >> (QCOW2_SUBCLUSTERS + (into >> unit_bits));
+    guint64 zero = cluster->compressed ? 0 : which & zeros, data = which & ~zero;
+    guint kind = kind_of_data(teller->header, cluster);
+    guint64 place = kind == STRATA_UNIT_DATA ? cluster->host + into : guest;
 
-    if (kind == STRATA_UNIT_DATA) {
-        tell_data(units, i, cluster->host + into);
-        return;
-    }
-    units->kinds[i] = units->tag + kind;
-    units->places[i] = guest;
+    tell_alike(units, at, zero, (guint16)(units->tag + STRATA_UNIT_ZERO), guest, unit_bits);
+    tell_alike(units, at, data, (guint16)(units->tag + kind), place, unit_bits);
+    if (kind == STRATA_UNIT_DATA && data != 0)
+        widen(units, data, place, unit_bits);
 }
 
+/* The same, for the cluster that has them; FALSE if that is damaged. */
 static gboolean
-tell_one(const Teller *teller, gsize i)
+tell_of_cluster(const Teller *teller, gsize at, guint64 which)
 {
     guint per_cluster_bits = teller->header->cluster_bits - teller->node->unit_bits;
     Qcow2Cluster cluster =
-        qcow2_cluster_read(teller->header, teller->slice, (teller->first + i) >> per_cluster_bits);
+        qcow2_cluster_read(teller->header, teller->slice, (teller->first + at) >> per_cluster_bits);
 
     if (qcow2_cluster_find_damage(teller->header, &cluster) != NULL)
         return FALSE;
-    tell_unit(teller, &cluster, i);
+    tell_parts(teller, &cluster, at, which);
     return TRUE;
 }
 
@@ -299,7 +325,7 @@ tell_64(const Teller *teller, guint64 wanted, gsize from, guint64 strange)
     }
     *teller->units = units;
     for (; wanted != 0; wanted &= wanted - 1)
-        if (!tell_one(teller, from + __builtin_ctzll(wanted)))
+        if (!tell_of_cluster(teller, from + __builtin_ctzll(wanted), 1))
             return __builtin_ctzll(wanted);
     return BITS_PER_WORD;
 }
@@ -328,19 +354,13 @@ tell_subclusters(const Teller *teller, gsize n, const guint64 *wanted)
     gsize step;
 
     for (gsize at = 0; at < n; at += step) {
-        gsize unit = teller->first + at;
-        Qcow2Cluster cluster;
+        gsize skipped = (teller->first + at) % QCOW2_SUBCLUSTERS;
         guint64 here;
 
-        step = MIN(QCOW2_SUBCLUSTERS - unit % QCOW2_SUBCLUSTERS, n - at);
+        step = MIN(QCOW2_SUBCLUSTERS - skipped, n - at);
         here = bits_word_at(wanted, at, n) & bits_low(step);
-        if (here == 0)
-            continue;
-        cluster = qcow2_cluster_read(teller->header, teller->slice, unit / QCOW2_SUBCLUSTERS);
-        if (qcow2_cluster_find_damage(teller->header, &cluster) != NULL)
+        if (here != 0 && !tell_of_cluster(teller, at, here))
             return at + __builtin_ctzll(here);
-        for (; here != 0; here &= here - 1)
-            tell_unit(teller, &cluster, at + __builtin_ctzll(here));
     }
     return n;
 }
