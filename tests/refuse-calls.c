@@ -6,6 +6,8 @@
  * The filter stays, whatever further one the program loads. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +19,25 @@ static const struct {
     const char *call;
     int code;
     unsigned n_conditions;
-    struct scmp_arg_cmp condition;
+    struct scmp_arg_cmp conditions[2];
 } refusals[] = {
-    { "nowait", "preadv2", EOPNOTSUPP, 0, { 0 } },
-    { "nowait-by-filter", "preadv2", EPERM, 0, { 0 } },
-    { "nowait-unknown", "preadv2", ENOSYS, 0, { 0 } },
-    { "splice", "splice", EINVAL, 0, { 0 } },
-    { "splice-by-filter", "splice", EPERM, 0, { 0 } },
-    { "pipe", "pipe2", EMFILE, 0, { 0 } },
-    { "pipe-size", "fcntl", EPERM, 1, { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_SETPIPE_SZ } },
+    { "nowait", "preadv2", EOPNOTSUPP, 0, { { 0 } } },
+    { "nowait-by-filter", "preadv2", EPERM, 0, { { 0 } } },
+    { "nowait-unknown", "preadv2", ENOSYS, 0, { { 0 } } },
+    { "congestion",
+      "setsockopt",
+      EPERM,
+      2,
+      { { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = IPPROTO_TCP },
+        { .arg = 2, .op = SCMP_CMP_EQ, .datum_a = TCP_CONGESTION } } },
+    { "splice", "splice", EINVAL, 0, { { 0 } } },
+    { "splice-by-filter", "splice", EPERM, 0, { { 0 } } },
+    { "pipe", "pipe2", EMFILE, 0, { { 0 } } },
+    { "pipe-size",
+      "fcntl",
+      EPERM,
+      1,
+      { { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_SETPIPE_SZ } } },
 };
 
 static void
@@ -43,7 +55,7 @@ refuse(scmp_filter_ctx filter, const char *what)
             continue;
         if (seccomp_rule_add_array(filter, SCMP_ACT_ERRNO((unsigned)refusals[i].code),
                                    seccomp_syscall_resolve_name(refusals[i].call),
-                                   refusals[i].n_conditions, &refusals[i].condition) < 0)
+                                   refusals[i].n_conditions, refusals[i].conditions) < 0)
             die("the filter does not take a rule");
         return;
     }

@@ -4,10 +4,12 @@
 are cut into, whatever has to be waited for in their midst, and whatever the system refuses."""
 import os
 import random
+import re
 import struct
 import time
 
 from metrics_case import scrape_until
+from functions import wait_until
 from nbd_case import MIB, STRATA_NBD, Workspace, check, equal, read_text, run
 from nbd_client import (Client, DISC, EIO, EXTENDED, EXTENDED_REQUEST_MAGIC, FLAG_DF, READ,
                         REQUEST_MAGIC, SIMPLE, STRUCTURED, put_together)
@@ -263,6 +265,16 @@ def where_it_failed(work):
     equal(data == content[begin:3 * MIB], True, "what came before")
 
 
+def over_tcp(work, image, content):
+    """To a client of this machine large reads go without a copy, too."""
+    for words in [], [REFUSE, "congestion"]:
+        process = work.start(*words, STRATA_NBD, "--listen=tcp:127.0.0.1:0", "--persistent", image)
+        wait_until(lambda: "listening on" in read_text(process.log), "it listens")
+        port = re.search(r"listening on nbd://127\.0\.0\.1:(\d+)", read_text(process.log))[1]
+        every_content(("127.0.0.1", int(port)), content, f"TCP {words}")
+        equal("trapped" in read_text(process.log), False, "the log")
+
+
 def refused(work, image, content):
     """Whatever the system does not let us have, clients notice nothing of it."""
     for what in ("nowait,splice", "nowait-by-filter,splice-by-filter", "nowait-unknown,pipe-size",
@@ -288,4 +300,5 @@ with Workspace() as work:
     side_by_side(work, slow)
     truncated(work)
     where_it_failed(work)
+    over_tcp(work, image, content)
     refused(work, image, content)
