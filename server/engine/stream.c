@@ -152,20 +152,11 @@ stream_close(Stream *stream)
     stream->fd = -1;
 }
 
-/* @idle_ms: how long to wait over TLS, where @flags, of recv(), do not say it */
+/* @received: what recv() returned */
 static StreamResult
-receive_some(Stream *stream, guint8 *buffer, gsize length, int flags, int idle_ms,
-             gsize *out_received)
+note_received(Stream *stream, ssize_t received, gsize *out_received)
 {
-    ssize_t received;
-
     *out_received = 0;
-    if (stream->tls != NULL && !stream_wait(stream, idle_ms))
-        return STREAM_IDLE;
-    if (stream->tls != NULL)
-        received = (ssize_t)tls_session_receive(stream->tls, buffer, length);
-    else
-        received = recv(stream->fd, buffer, length, flags);
     if (received < 0 && is_to_go_on())
         return STREAM_IDLE;
     g_atomic_int_inc(&stream->moved);
@@ -178,13 +169,31 @@ receive_some(Stream *stream, guint8 *buffer, gsize length, int flags, int idle_m
 StreamResult
 stream_receive_some(Stream *stream, guint8 *buffer, gsize length, gsize *out_received)
 {
-    return receive_some(stream, buffer, length, 0, stream->idle_ms, out_received);
+    ssize_t received;
+
+    *out_received = 0;
+    if (stream->tls != NULL && !stream_wait(stream, stream->idle_ms))
+        return STREAM_IDLE;
+    if (stream->tls != NULL)
+        received = (ssize_t)tls_session_receive(stream->tls, buffer, length);
+    else
+        received = recv(stream->fd, buffer, length, 0);
+    return note_received(stream, received, out_received);
 }
 
 StreamResult
 stream_receive_now(Stream *stream, guint8 *buffer, gsize length, gsize *out_received)
 {
-    return receive_some(stream, buffer, length, MSG_DONTWAIT, 0, out_received);
+    ssize_t received;
+
+    *out_received = 0;
+    if (stream->tls != NULL && !stream_wait(stream, 0))
+        return STREAM_IDLE;
+    if (stream->tls != NULL)
+        received = tls_session_receive_now(stream->tls, buffer, length);
+    else
+        received = recv(stream->fd, buffer, length, MSG_DONTWAIT);
+    return note_received(stream, received, out_received);
 }
 
 /* From 1 to @length bytes; 0 at the end. */

@@ -136,19 +136,22 @@ look_for_more(gpointer data)
 
     if (result == STREAM_CAME)
         connection->last_received = counters_clock();
-    return result == STREAM_ENDED || request_is_there(connection);
+    return result != STREAM_IDLE;
 }
 
-/* Whether a further request has come from a client that has just been answered, or the end, soon
- * enough not to sleep. What the worker has for its requests it keeps meanwhile. */
+/* Whether a further request has come from a client that has just been answered, soon enough not to
+ * sleep. What the worker has for its requests it keeps meanwhile; so it does not look out for the
+ * rest of one that has come in part, which a client may hold back, nor while the server stops: that
+ * waits for a worker without requests. */
 static gboolean
 poll_request(Worker *worker)
 {
     Connection *connection = worker->connection;
 
-    return worker->is_busy &&
+    return worker->is_busy && !connection_is_stopping(connection) &&
            busy_poll(&connection->busy_poll, connection->owner->processors,
-                     connection->owner->limits->busy_poll_usec, look_for_more, connection);
+                     connection->owner->limits->busy_poll_usec, look_for_more, connection) &&
+           request_is_there(connection);
 }
 
 /* All replies have gone out before more is waited for. Returns FALSE if the turn has gone with

@@ -70,6 +70,17 @@ take_turn_to_receive(TlsSession *session)
     session->taken = TRUE;
 }
 
+static gboolean
+try_turn_to_receive(TlsSession *session)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&session->lock);
+
+    if (session->taken)
+        return FALSE;
+    session->taken = TRUE;
+    return TRUE;
+}
+
 static void
 pass_turn(TlsSession *session)
 {
@@ -400,6 +411,21 @@ tls_session_receive(TlsSession *session, gpointer buffer, gsize length)
     /* All else is an end: a stream that was cut short, bad records, an alert, and a client of TLS
      * 1.2 that wants to shake hands anew, which could make it somebody else. */
     return received > 0 ? (gsize)received : 0;
+}
+
+gssize
+tls_session_receive_now(TlsSession *session, gpointer buffer, gsize length)
+{
+    gssize received = GNUTLS_E_AGAIN;
+
+    if (try_turn_to_receive(session)) {
+        received = receive_record(session, buffer, length);
+        pass_turn(session);
+    }
+    if (!is_to_be_repeated(received))
+        return MAX(received, 0);
+    errno = EAGAIN;
+    return -1;
 }
 
 gboolean

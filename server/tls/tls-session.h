@@ -48,6 +48,10 @@ char *tls_session_describe(TlsSession *session);
  * good-bye or otherwise. */
 gsize tls_session_receive(TlsSession *session, gpointer buffer, gsize length);
 
+/* The same without waiting, neither for the client nor for who sends: -1 with errno EAGAIN if no
+ * whole record is there. */
+gssize tls_session_receive_now(TlsSession *session, gpointer buffer, gsize length);
+
 /* Whether tls_session_receive() has something already that the socket does not show. For whoever
  * may receive. */
 gboolean tls_session_has_pending(const TlsSession *session);
