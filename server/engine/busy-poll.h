@@ -4,7 +4,10 @@
  * A worker that sleeps has to be woken, for which its client pays, and if the processor has fallen
  * asleep with it, both do: in a virtual machine that costs more than a dozen small requests. A
  * client that waits for its answers sends again within microseconds of having them. So a worker
- * that has sent answers looks for a while whether more comes, as long as a processor is to spare.
+ * that has sent answers looks for a while whether more comes, as long as a processor is to spare:
+ * for the client, and for the workers of others that have begun since this one last looked out and
+ * will again. These may have been woken already, and wait for the processor that a look-out would
+ * keep.
  *
  * Where that was in vain, it is not done the next time, and after each further time in vain not for
  * twice as many times: a client that asks now and then costs next to nothing. */
@@ -22,7 +25,16 @@
 typedef struct {
     guint to_skip; /* it is left out so many times from here on */
     guint in_vain; /* what .to_skip was set to the last time, halved whenever something came */
+    guint n_begun; /* of the processors the last time, and how often this one has begun since */
 } BusyPoll;
+
+/* Its worker becomes busy. */
+static inline void
+busy_poll_enter(BusyPoll *poll, Processors *processors)
+{
+    poll->n_begun++;
+    processors_enter(processors);
+}
 
 /* Whether something has come; takes it in. */
 typedef gboolean (*BusyPollFunc)(gpointer data);

@@ -7,8 +7,9 @@
 
 /* Of a server, for its workers in any thread. */
 typedef struct {
-    gint n;      /* that the process may use; constant */
-    gint n_busy; /* atomic: workers that carry out requests, or look out for one */
+    gint n;       /* that the process may use; constant */
+    gint n_busy;  /* atomic: workers that carry out requests, or look out for one */
+    gint n_begun; /* atomic: how often one has become busy; this wraps */
 } Processors;
 
 void processors_init(Processors *processors);
@@ -16,6 +17,7 @@ void processors_init(Processors *processors);
 static inline void
 processors_enter(Processors *processors)
 {
+    g_atomic_int_inc(&processors->n_begun);
     g_atomic_int_inc(&processors->n_busy);
 }
 

@@ -7,8 +7,10 @@
 static void
 take_processor(Worker *worker)
 {
+    Connection *connection = worker->connection;
+
     if (!worker->has_processor)
-        processors_enter(worker->connection->owner->processors);
+        busy_poll_enter(&connection->busy_poll, connection->owner->processors);
     worker->has_processor = TRUE;
 }
 

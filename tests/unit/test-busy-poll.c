@@ -61,7 +61,7 @@ test_processors(void)
     Client client = { .filled_up = &processors };
     BusyPoll poll = { 0 };
 
-    processors_enter(&processors);
+    busy_poll_enter(&poll, &processors);
     g_assert_cmpuint(count_looks(&poll, &processors, LONG, 1), ==, 1);
     processors_enter(&processors);
     g_assert_cmpuint(count_looks(&poll, &processors, LONG, 0), ==, 0);
@@ -71,6 +71,27 @@ test_processors(void)
     processors = (Processors){ .n = 1, .n_busy = 1 };
     g_assert_cmpuint(count_looks(&poll, &processors, LONG, 0), ==, 0);
     g_assert_cmpuint(poll.to_skip, ==, 0); /* none of that was in vain */
+}
+
+/* Each that has begun since the last time may want a processor again; this one itself is busy. */
+static void
+test_others(void)
+{
+    Processors processors = { .n = 3 };
+    BusyPoll poll = { 0 };
+
+    for (guint n_others = 0; n_others < 4; n_others++) {
+        guint expected = n_others < 2 ? 1 : 0;
+
+        busy_poll_enter(&poll, &processors);
+        for (guint i = 0; i < n_others; i++) {
+            processors_enter(&processors);
+            processors_leave(&processors);
+        }
+        g_assert_cmpuint(count_looks(&poll, &processors, LONG, 1), ==, expected);
+        g_assert_cmpuint(count_looks(&poll, &processors, LONG, 1), ==, 1);
+        processors_leave(&processors);
+    }
 }
 
 /* After one in vain, the number of waits until there is a poll again. */
@@ -112,6 +133,7 @@ main(int argc, char **argv)
     g_test_add_func("/busy-poll/end", test_end);
     g_test_add_func("/busy-poll/switched-off", test_switched_off);
     g_test_add_func("/busy-poll/processors", test_processors);
+    g_test_add_func("/busy-poll/others", test_others);
     g_test_add_func("/busy-poll/in-vain", test_in_vain);
     return g_test_run();
 }
