@@ -23,10 +23,15 @@
 #define SIGNAL (SIGRTMAX - 3)
 
 /* How long a thread may take to answer; the same for one that blocks the signal, and may be about
- * to end that; and how often it is seen whether it is still there. */
+ * to end that, since it is just being started; and how often it is seen whether it is still there.
+ * The thread sanitizer has a thread of its own that never listens, and each server waits for it. */
 #define PATIENCE_USEC (5 * G_USEC_PER_SEC)
-#define DEAF_USEC     (1 * G_USEC_PER_SEC)
-#define LOOK_NSEC     (20 * 1000 * 1000)
+#if STRATA_HAS_THREAD_SANITIZER
+#define DEAF_USEC (G_USEC_PER_SEC / 10)
+#else
+#define DEAF_USEC (1 * G_USEC_PER_SEC)
+#endif
+#define LOOK_NSEC (20 * 1000 * 1000)
 
 #define MAX_READINGS 1000
 
@@ -118,15 +123,12 @@ read_answer(void)
     return call.is_new ? ANSWER_NEW : ANSWER_AGAIN;
 }
 
-/* A thread that is just being started blocks signals, too, so that one look does not tell; except
- * that the thread sanitizer has a thread of its own that never listens. */
 static gboolean
 is_given_up(int thread, gint64 asked)
 {
     gint64 waited = g_get_monotonic_time() - asked;
-    gboolean deaf = is_deaf(thread);
 
-    return waited >= PATIENCE_USEC || (deaf && (waited >= DEAF_USEC || STRATA_HAS_SANITIZER));
+    return waited >= PATIENCE_USEC || (waited >= DEAF_USEC && is_deaf(thread));
 }
 
 static Answer
@@ -205,7 +207,7 @@ ask_all(gboolean *out_is_last, GError **error)
 
         if (answer == ANSWER_NEW || answer == ANSWER_GONE)
             *out_is_last = FALSE;
-        else if (answer == ANSWER_FAILED || (answer == ANSWER_NONE && !STRATA_HAS_SANITIZER))
+        else if (answer == ANSWER_FAILED || (answer == ANSWER_NONE && !STRATA_HAS_THREAD_SANITIZER))
             succeeded = succeeded && throw_answer(answer, thread, error);
     }
     return succeeded;

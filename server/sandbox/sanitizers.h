@@ -5,15 +5,21 @@
 #define STRATA_SANITIZERS_H
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define STRATA_HAS_SANITIZER 1
+#define STRATA_HAS_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#define STRATA_HAS_THREAD_SANITIZER  __has_feature(thread_sanitizer)
+#else
+#ifdef __SANITIZE_ADDRESS__
+#define STRATA_HAS_ADDRESS_SANITIZER 1
+#else
+#define STRATA_HAS_ADDRESS_SANITIZER 0
 #endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STRATA_HAS_SANITIZER 1
+#ifdef __SANITIZE_THREAD__
+#define STRATA_HAS_THREAD_SANITIZER 1
+#else
+#define STRATA_HAS_THREAD_SANITIZER 0
+#endif
 #endif
 
-#ifndef STRATA_HAS_SANITIZER
-#define STRATA_HAS_SANITIZER 0
-#endif
+#define STRATA_HAS_SANITIZER (STRATA_HAS_ADDRESS_SANITIZER || STRATA_HAS_THREAD_SANITIZER)
 
 #endif

@@ -199,7 +199,7 @@ in_own_process(void)
 {
     if (g_test_subprocess())
         return TRUE;
-    g_test_trap_subprocess(NULL, 30 * G_USEC_PER_SEC, 0);
+    g_test_trap_subprocess(NULL, 30 * G_USEC_PER_SEC, G_TEST_SUBPROCESS_INHERIT_STDERR);
     g_test_trap_assert_passed();
     return FALSE;
 }
@@ -575,7 +575,7 @@ mark_thread(int argument)
 }
 
 /* The thread sanitizer has a thread that cannot be asked. */
-#define SANITIZER_THREADS STRATA_HAS_SANITIZER
+#define SANITIZER_THREADS STRATA_HAS_THREAD_SANITIZER
 
 #define CHAINS 4
 #define LINKS  200
@@ -664,7 +664,7 @@ test_deaf_thread(void)
     thread = g_thread_new("deaf", block_all, &is_deaf);
     while (!g_atomic_int_get(&is_deaf))
         g_thread_yield();
-    if (!STRATA_HAS_SANITIZER) {
+    if (!STRATA_HAS_THREAD_SANITIZER) {
         g_assert_false(every_thread_call(give_back, 0, &error));
         g_assert_error(error, STRATA_ERROR, STRATA_ERROR_IO);
         g_assert_nonnull(strstr(error->message, "does not listen"));
@@ -673,6 +673,60 @@ test_deaf_thread(void)
     open_gate();
     g_thread_join(thread);
     close(gate[0]);
+}
+
+/* Longer than it takes to look whether a thread listens at all. */
+#define LATE_USEC (50 * G_TIME_SPAN_MILLISECOND)
+
+/* Whether a signal waits for this thread to listen. */
+static gboolean
+is_asked(void)
+{
+    sigset_t pending;
+
+    sigpending(&pending);
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        if (sigismember(&pending, number))
+            return TRUE;
+    return FALSE;
+}
+
+static gpointer
+listen_late(gpointer data)
+{
+    gint *is_deaf = data; /* atomic */
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    g_atomic_int_set(is_deaf, TRUE);
+    while (!is_asked())
+        g_usleep(1000);
+    g_usleep(LATE_USEC);
+    pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+    wait_at_gate();
+    return NULL;
+}
+
+/* A thread that is being started blocks signals for as long as it has no processor. */
+static void
+test_late_thread(void)
+{
+    gint is_deaf = FALSE;
+    GError *error = NULL;
+    GThread *thread;
+
+    if (!in_own_process())
+        return;
+    close_gate();
+    thread = g_thread_new("late", listen_late, &is_deaf);
+    while (!g_atomic_int_get(&is_deaf))
+        g_thread_yield();
+    every_thread_call(mark_thread, 0, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(count_unmarked(), <=, SANITIZER_THREADS);
+    open_gate();
+    g_thread_join(thread);
 }
 
 /* A filter of seccomp forbids Landlock, as an older container does; then seccomp, too. */
@@ -810,6 +864,8 @@ main(int argc, char **argv)
     g_test_add_func("/sandbox/give", test_give);
     g_test_add_func("/sandbox/call-fails", test_call_fails);
     g_test_add_func("/sandbox/deaf-thread", test_deaf_thread);
+    if (!STRATA_HAS_THREAD_SANITIZER) /* there, nobody is waited for so long */
+        g_test_add_func("/sandbox/late-thread", test_late_thread);
     g_test_add_func("/sandbox/missing-parts", test_missing_parts);
     g_test_add_data_func("/sandbox/version-1", GINT_TO_POINTER(1), test_old_version);
     g_test_add_data_func("/sandbox/version-3", GINT_TO_POINTER(3), test_old_version);
