@@ -27,6 +27,8 @@ accept_from(const char *client_text, const char *server_text, int *out_client)
     int accepted;
 
     *out_client = socket(AF_INET, SOCK_STREAM, 0);
+    /* Another one than is chosen, if the system has it. */
+    (void)setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, "cubic", strlen("cubic"));
     g_assert_no_errno(bind(listener, (struct sockaddr *)&server, sizeof server));
     g_assert_no_errno(listen(listener, 1));
     g_assert_no_errno(getsockname(listener, (struct sockaddr *)&server, &length));
