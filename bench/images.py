@@ -14,7 +14,7 @@ LOWEST_BITS = bytes(byte & 1 for byte in range(256))
 MAKE_IMAGE = str(BUILD / "bench" / "make-image")
 
 # Where a chain is for maps only, its data is shared: few host clusters, many tables. With
-# stretches of 11 clusters, requests of 1 MiB meet two or three.
+# stretches of 11 clusters, requests of 1 MiB meet two or three layers.
 RANDOM = "--shared --layers=8"
 SPARSE = "--shared --layers=4 --allocated=0.1"
 EXTENDED = "--shared --layers=2 --extended --allocated=50"

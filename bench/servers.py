@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# servers.py - the servers that are measured, their images, and what they take.
+# servers.py - a private folder and processes, for all benchmarks; servers, images and good clients
+# of fairness.py.
 import argparse
 import contextlib
 import json

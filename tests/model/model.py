@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # model.py - who supplies each byte of an image graph, answered naively.
 #
-# An oracle for strata: DESIGN.md section 3 word by word, one point at a time, with no windows of
+# An oracle for strata: the rules of docs/resolving.md word by word, one point at a time, with no windows of
 # ranges, no tables and no caches. A node answers for the byte at an offset, and for how many more
 # bytes the answer surely holds: never past the end of a cluster, a hole or a child.
 import bisect
@@ -385,7 +385,7 @@ def _layer(run, layers):
 
 
 def context_map(runs, context, top, layers):
-    """What a client must be told in a metadata context (DESIGN.md section 4).
+    """What a client must be told in a metadata context (docs/strata-contexts.pod).
 
     layers: node names in the order in which the server lists its strata:only: contexts.
     """
@@ -460,7 +460,7 @@ def bitmap_map(top, name):
 
 
 def view_map(runs, is_shown):
-    """base:allocation of the plugin's only@ and above@ (DESIGN.md section 4, its last paragraph).
+    """base:allocation of the plugin's only@ and above@ (docs/nbdkit-strata-plugin.pod).
 
     is_shown: whether the view shows what a claimant supplies."""
     def value(run):
