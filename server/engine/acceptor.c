@@ -272,8 +272,9 @@ acceptor_start(Acceptor *acceptor, const GPtrArray *listeners, GError **error)
     g_autoptr(GError) local_error = NULL;
 
     if (acceptor->wake < 0) {
-        g_set_error(error, STRATA_ERROR, STRATA_ERROR_IO,
-                    "cannot start to serve: no eventfd could be had");
+        g_set_error(
+            error, STRATA_ERROR, STRATA_ERROR_IO,
+            "cannot start to serve: the system has no descriptor for an eventfd (ulimit -n)");
         return FALSE;
     }
     acceptor->listeners = listeners;

@@ -81,14 +81,6 @@ account_put_buffer(Account *account, guint8 *buffer)
     g_ptr_array_add(account->spare, buffer);
 }
 
-gboolean
-account_has_spare(Account *account)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&account->lock);
-
-    return account->spare->len > 0;
-}
-
 void
 account_drop_spare(Account *account)
 {

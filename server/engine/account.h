@@ -33,8 +33,7 @@ void account_give_back(Account *account, guint64 bytes);
 guint8 *account_get_buffer(Account *account);
 void account_put_buffer(Account *account, guint8 *buffer);
 
-/* Whether there are spare buffers; and frees them: the connection is idle. */
-gboolean account_has_spare(Account *account);
+/* Frees the spare buffers: the connection is idle. */
 void account_drop_spare(Account *account);
 
 #endif

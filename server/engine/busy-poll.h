@@ -16,6 +16,8 @@
 
 #include "processors.h"
 
+/* About what it costs to sleep: between two processes that sleep, a byte takes 60 us there and back
+ * (docs/performance.md). */
 #define BUSY_POLL_USEC 50
 
 /* How many times it is left out at most. */

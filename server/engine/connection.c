@@ -7,7 +7,8 @@
 #include "turns.h"
 #include "watch.h"
 
-/* With an idle timeout: how often progress is told of a message that takes its time. */
+/* With an idle timeout: how often progress is told of a message that takes its time, which is twice
+ * as often as deadlines are looked at (watch.c), or more. */
 #define PROGRESS_MS(seconds) (MIN((seconds), 40u) * (1000 / 8))
 
 /* A TurnTaker's is_unwanted(). */

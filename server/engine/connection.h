@@ -60,13 +60,13 @@ struct _Connection {
     gsize greeted; /* bytes of the greeting that have been sent; the first thread's alone */
 
     GMutex lock;      /* guards the taking of turns: */
-    GCond turn;       /* signalled when reading ends */
-    gboolean reading; /* a worker waits for a request on the socket */
+    GCond turn;       /* signalled when .reading ends, or all do */
+    gboolean reading; /* a worker has the turn to read */
     gboolean ended;   /* there will be no further request */
     gboolean entered; /* the transmission phase was reached */
     guint n_workers;
     guint n_waiting; /* workers with nothing to do but wait for their turn */
-    guint n_busy;    /* workers with requests that are carried out, or were and not all answered */
+    guint n_busy;    /* workers with requests, not all of them answered, or that look out for one */
 
     /* Replies (GBytes) that a worker could not send before it had to wait for storage: whoever
      * sends next sends them first. Guarded by .lock; only who has .send_lock takes one. The first
@@ -144,7 +144,8 @@ typedef struct {
     struct iovec tail;
 } Message;
 
-/* How many .pieces there are at most. */
+/* How many .pieces there are at most: the lists of one context, two headers before them, and what
+ * has gathered before. */
 #define MESSAGE_MAX_PIECES 68
 
 /* Sends @message, and before it what was left over; on failure the connection ends. Any thread.

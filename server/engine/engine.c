@@ -457,7 +457,8 @@ strata_engine_serve(StrataEngine *engine, int fd, GError **error)
     connection = add_connection(engine, fd, NULL);
     if (connection != NULL && start_connection(engine, connection))
         return TRUE;
-    g_set_error(error, STRATA_ERROR, STRATA_ERROR_IO, "cannot start to serve: no thread");
+    g_set_error(error, STRATA_ERROR, STRATA_ERROR_IO,
+                "cannot serve the client that was handed over: the log says why");
     return FALSE;
 }
 

@@ -5,7 +5,8 @@
 
 #include "stream.h"
 
-/* Whole requests with what may belong to them, some hundred of those without. */
+/* Room for the largest request that is not a write, with its payload, or for 256 and more that have
+ * none. */
 #define INBOX_SIZE 8192
 
 /* Of whoever has the turn to read. All zero: empty. */

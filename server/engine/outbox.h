@@ -13,8 +13,8 @@
 /* A message that is longer is sent from where it lies. */
 #define OUTBOX_MAX_MESSAGE ((gsize)40 * 1024)
 
-/* A client that has many requests in flight shall have something to do while the next are carried
- * out. */
+/* With so much it is sent before the batch ends: a client that has many requests in flight shall
+ * have something to do while the next are carried out. */
 #define OUTBOX_ENOUGH ((gsize)64 * 1024)
 
 /* Of one thread. All zero: empty. */

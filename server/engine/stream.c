@@ -26,9 +26,9 @@ stream_init(Stream *stream, int fd)
     int on = 1;
 
     stream->fd = fd;
-    stream->is_local = is_unix_socket(fd);
+    stream->is_unix = is_unix_socket(fd);
     /* Replies are whole messages already, so nothing is won by waiting for more. */
-    if (!stream->is_local)
+    if (!stream->is_unix)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
@@ -102,12 +102,12 @@ void
 stream_tune(Stream *stream)
 {
     int size = ENOUGH_ON_ITS_WAY;
-    gboolean is_near = stream->is_local || is_from_this_host(stream->fd);
+    gboolean is_near = stream->is_unix || is_from_this_host(stream->fd);
 
     stream->least_spliced = is_near ? LEAST_ON_THIS_HOST : LEAST_ELSEWHERE;
     if (stream->tls != NULL)
         stream->least_spliced = G_MAXSIZE;
-    if (stream->is_local)
+    if (stream->is_unix)
         (void)setsockopt(stream->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     else if (is_near)
         send_unpaced(stream->fd);

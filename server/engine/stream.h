@@ -11,7 +11,7 @@
 /* One thread may receive while another sends; neither twice at once. */
 typedef struct {
     int fd;              /* owned */
-    gboolean is_local;   /* a Unix socket */
+    gboolean is_unix;    /* a Unix socket; else TCP or vsock */
     TlsSession *tls;     /* owned; NULL: in plain text */
     gint moved;          /* atomic: changes when bytes have come or gone */
     gsize most_sent;     /* by one system call; 0: no limit */

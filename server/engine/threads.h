@@ -37,7 +37,7 @@ void thread_set_init(ThreadSet *set);
 void thread_set_clear(ThreadSet *set);
 
 /* Runs @func on a thread that is parked, or else on a new one: whatever @func changes of its thread
- * it has to put back. */
+ * it has to put back, but for signals that it blocks. */
 gboolean thread_set_start(ThreadSet *set, ThreadSetFunc func, gpointer data, GError **error);
 
 /* Waits until all have returned from what they were started for or found for themselves, or until

@@ -3,7 +3,8 @@
  * be waited for, and side by side when something has.
  *
  * One worker at a time has the turn to read requests. It receives what there is, carries the
- * requests out itself, and sends their replies together:
+ * requests out itself, and sends their replies together (or, where a processor is to spare, half of
+ * them ahead), and looks out for more before it sleeps (busy-poll.h):
  *
  *      receive   begin ... answered   begin ... answered   begin ... answered   send   receive
  *                                         |
@@ -202,7 +203,8 @@ serve(Worker *worker)
     }
 }
 
-/* A socket to which pages are spliced may say so that nobody reads from it any more. */
+/* splice(2) to a socket that nobody reads from any more sends this signal, and has no flag against
+ * it as sendmsg(2) has. */
 static void
 block_sigpipe(void)
 {

@@ -245,15 +245,6 @@ open_graphs_acquire(OpenGraphs *graphs, const GraphSource *source, GError **erro
     }
 }
 
-OpenGraph *
-open_graph_ref(OpenGraph *open)
-{
-    g_mutex_lock(&open->owner->lock);
-    open->users++;
-    g_mutex_unlock(&open->owner->lock);
-    return open;
-}
-
 /* Called with the lock held. Returns whether there is somebody who closes it later. */
 static gboolean
 make_idle(OpenGraph *open)

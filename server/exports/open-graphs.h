@@ -46,7 +46,6 @@ typedef struct {
  * STRATA_ERROR_LIMIT. */
 OpenGraph *open_graphs_acquire(OpenGraphs *graphs, const GraphSource *source, GError **error);
 
-OpenGraph *open_graph_ref(OpenGraph *open);
 void open_graph_release(OpenGraph *open);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OpenGraph, open_graph_release)
 

@@ -145,17 +145,6 @@ log_failure_list(Log *log, const LogFields *fields, const char *format, va_list 
 }
 
 void
-log_event(guint64 connection, const char *format, ...)
-{
-    LogFields fields = { .connection = connection };
-    va_list arguments;
-
-    va_start(arguments, format);
-    log_event_list(&fields, format, arguments);
-    va_end(arguments);
-}
-
-void
 log_failure(Log *log, guint64 connection, const char *format, ...)
 {
     LogFields fields = { .event = "failure", .connection = connection };

@@ -60,7 +60,6 @@ void log_set_sink(LogSink sink);
 void log_set_events(gboolean wanted);
 
 /* @connection: its number; 0 for the engine as a whole. */
-void log_event(guint64 connection, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void log_failure(Log *log, guint64 connection, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /* Of the server as a whole, at MESSAGE level and not limited: nothing that clients can cause. */

@@ -16,7 +16,8 @@
 #define MAX_PIECE_SIZE (16 * 1024)
 #define MIN_PIECE_SIZE (WORKER_BUFFER_SIZE / CONTEXTS_MAX_SELECTED)
 
-/* All that there are of the largest. (With what goes before them it is a message.) */
+/* All that a buffer has of the largest; a chunk takes these in one message, behind its two headers
+ * and what has gathered before. */
 #define PIECES_PER_LIST (WORKER_BUFFER_SIZE / MAX_PIECE_SIZE)
 G_STATIC_ASSERT(PIECES_PER_LIST + 3 <= MESSAGE_MAX_PIECES);
 

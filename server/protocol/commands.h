@@ -5,8 +5,7 @@
 
 #include "reply.h"
 
-/* What asks about more than this has turns (turnstile.h): some hundred runs where clusters have
- * 64 KiB. */
+/* What asks about more than this takes turns (turnstile.h): that is 256 clusters of 64 KiB. */
 #define COMMAND_LIGHT_BYTES ((guint64)16 * 1024 * 1024)
 
 /* How many bytes of memory it takes to carry out @request, checked or not: what depends on what the

@@ -41,8 +41,7 @@ guint8 *reply_open_data(Worker *worker, gsize length);
 void reply_close_data(Worker *worker, const Request *request, guint64 offset, guint32 length,
                       gboolean last);
 
-/* The last chunk of a read that failed at @offset: what came before it is good.
- */
+/* The last chunk of a read that failed at @offset: what came before it is good. */
 gboolean reply_error_at(Worker *worker, const Request *request, guint32 error, guint64 offset,
                         const char *message);
 

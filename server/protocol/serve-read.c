@@ -302,8 +302,8 @@ gather_one(const Reader *reader)
     return TRUE;
 }
 
-/* As much of the beginning as may go through the pipe. Returns how much that is; what else could
- * not be read, that is found out again. */
+/* As much of the beginning as may go through the pipe. Returns how much that is. What fails here is
+ * no error yet: whoever reads the rest meets it again. */
 static gsize
 splice_beginning(const Reader *reader)
 {

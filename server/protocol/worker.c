@@ -183,7 +183,7 @@ worker_begin(Worker *worker)
     return TRUE;
 }
 
-/* Of four requests or more, and once in a batch; without the turn there is no batch. Where all
+/* Of three requests or more, and once in a batch; without the turn there is no batch. Where all
  * processors are busy nobody falls asleep, and fewer calls are better. */
 static gboolean
 is_half_done(const Worker *worker)

@@ -3,8 +3,7 @@
  * they have gathered, and what it takes to carry one out.
  *
  * What it has of the connection's (memory of the account, a buffer, walks, a pipe) it has from the
- * first request of a batch that needs it to the end of the batch, when all replies have been sent.
- */
+ * first request that needs it until all replies have been sent and it is about to sleep. */
 #ifndef STRATA_WORKER_H
 #define STRATA_WORKER_H
 
@@ -31,8 +30,8 @@ typedef struct {
 typedef struct {
     Connection *connection;
     gboolean has_turn;      /* to read requests; it is passed on before the worker waits */
-    gboolean is_busy;       /* it is counted as such: it has requests that are not all answered */
-    gboolean has_processor; /* it is counted as such: it has requests, and nothing to wait for */
+    gboolean is_busy;       /* it is counted as such: it has requests, or looks out for one */
+    gboolean has_processor; /* it is counted in Processors: busy, and has not waited yet */
     guint64 memory;         /* taken from the account, enough for each of its requests */
     guint8 *buffer;         /* (nullable) of WORKER_BUFFER_SIZE bytes */
     StrataWalk *walks[WALK_KINDS]; /* (nullable) */

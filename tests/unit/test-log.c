@@ -49,11 +49,12 @@ static void
 test_fields(gpointer *fixture, gconstpointer data)
 {
     LogRange range = { .offset = G_MAXUINT64, .length = 0 };
+    LogFields of_all = { 0 }, of_connection = { .connection = 7 };
     LogTotals totals = { 3, 1, 84, 48, 1234567 };
     LogFields all = { "closed", 7, "p", "", "CN=x", "key", "NBD_CMD_READ", &range, "EIO", &totals };
 
-    log_event(0, "%s", "of all");
-    log_event(7, "of %u", 1u);
+    log_event_with(&of_all, "%s", "of all");
+    log_event_with(&of_connection, "of %u", 1u);
     log_event_with(&all, "of one");
     assert_line(0, "info: of all");
     assert_line(1, "info: connection 7: of 1 connection#7");
