@@ -13,6 +13,7 @@
 #include "names.h"
 #include "node.h"
 #include "opener.h"
+#include "read-ahead.h"
 #include "recognise.h"
 #include "reopen.h"
 #include "spec.h"
@@ -342,6 +343,7 @@ open_graph(StrataSpec *spec, PolicyGate *gate, StrataGraph *again, GError **erro
     if (!open_subtree(&opening, &top, error))
         return NULL;
     names_assign(opening.graph);
+    read_ahead_rest(opening.graph->ahead);
     changes_start(opening.graph->changes);
     return g_steal_pointer(&opening.graph);
 }

@@ -49,7 +49,7 @@ read_ahead_new(void)
 }
 
 void
-read_ahead_free(ReadAhead *ahead)
+read_ahead_rest(ReadAhead *ahead)
 {
     g_mutex_lock(&ahead->lock);
     ahead->is_ending = TRUE;
@@ -58,6 +58,13 @@ read_ahead_free(ReadAhead *ahead)
     g_mutex_unlock(&ahead->lock);
     /* Nobody else has the graph: nobody starts another one. */
     g_clear_pointer(&ahead->thread, g_thread_join);
+    ahead->is_ending = FALSE;
+}
+
+void
+read_ahead_free(ReadAhead *ahead)
+{
+    read_ahead_rest(ahead);
     g_mutex_clear(&ahead->lock);
     g_cond_clear(&ahead->asked);
     g_free(ahead);

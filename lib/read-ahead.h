@@ -20,6 +20,10 @@ typedef struct {
 
 ReadAhead *read_ahead_new(void);
 
+/* Ends its thread until somebody asks again: for who has just opened a graph, and may fork. Nobody
+ * else has the graph. */
+void read_ahead_rest(ReadAhead *ahead);
+
 /* Waits for its thread. Not called from it: what it calls holds no reference to the graph. */
 void read_ahead_free(ReadAhead *ahead);
 

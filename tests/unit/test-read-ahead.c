@@ -14,6 +14,7 @@
 #include "mem-node.h"
 #include "qcow2-image.h"
 #include "qcow2/format.h"
+#include "read-ahead.h"
 #include "table-pool.h"
 
 #define CLUSTER_BITS 16
@@ -409,6 +410,25 @@ test_no_thread_is_left(void)
     g_assert_cmpuint(count_threads(), ==, n_threads);
 }
 
+/* Who opens a graph may fork before it is asked anything: no thread may be lost by that. */
+static void
+test_rests_until_it_is_asked(void)
+{
+    guint n_threads = count_threads();
+    Gate gate;
+
+    gate_set_up(&gate, &local_driver);
+    gate.func = meet;
+    walk_all(&gate);
+    read_ahead_rest(gate.graph->ahead);
+    g_assert_cmpuint(count_threads(), ==, n_threads);
+    table_cache_clear(gate.graph->tables);
+    walk_all(&gate);
+    g_assert_cmpint(n_started, ==, 2);
+    gate_tear_down(&gate);
+    g_assert_cmpuint(count_threads(), ==, n_threads);
+}
+
 /* What is fetched while the cache is cleared was read before, and is read again. */
 static gboolean
 clear_meanwhile(Gate *gate, guint table, gboolean is_ahead)
@@ -618,6 +638,7 @@ main(int argc, char **argv)
     g_test_add_func("/read-ahead/failure", test_failure_is_told_where_it_is);
     g_test_add_func("/read-ahead/freed-while-it-reads", test_graph_is_freed_while_it_reads);
     g_test_add_func("/read-ahead/no-thread-left", test_no_thread_is_left);
+    g_test_add_func("/read-ahead/rests-until-it-is-asked", test_rests_until_it_is_asked);
     g_test_add_func("/read-ahead/clear", test_clear_during_a_fetch);
     g_test_add_func("/read-ahead/random", test_random_walks_start_none);
     g_test_add_func("/read-ahead/elsewhere", test_stops_when_the_walk_goes_elsewhere);
