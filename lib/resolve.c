@@ -374,6 +374,17 @@ walk_once(StrataWalk *walk, guint64 offset, guint64 length)
         take_turn(walk, walk->from->graph->nodes->pdata[i]);
 }
 
+/* So many nodes take as long as a table of 4 KiB. */
+#define NODES_PER_WORK 32
+
+/* For a table of an image in an image: a small one takes less than the way through a long chain. */
+static void
+walk_inner(StrataWalk *walk, guint64 offset, guint64 length)
+{
+    table_cache_add_work((walk->from->subtree_end - walk->from->index) / NODES_PER_WORK);
+    walk_once(walk, offset, length);
+}
+
 /* Walks again where a file changed meanwhile, so that no answer is half of then and half of now.
  * (Runs point to no metadata: what they say stays what it was at that time.) */
 static void
@@ -499,7 +510,7 @@ strata_walk_resolve(StrataWalk *walk, guint64 offset, guint64 length, gsize *out
     if (walk->is_outermost)
         walk_unmixed(walk, offset, MIN(length, walk->span));
     else
-        walk_once(walk, offset, MIN(length, walk->span));
+        walk_inner(walk, offset, MIN(length, walk->span));
     if (walk->pieces.cut == offset) {
         g_propagate_error(error, g_steal_pointer(&walk->fault));
         return NULL;

@@ -172,6 +172,12 @@ table_cache_count_work(void)
 }
 
 void
+table_cache_add_work(guint64 units)
+{
+    work += units;
+}
+
+void
 table_cache_fill_ahead(void)
 {
     is_ahead = TRUE;

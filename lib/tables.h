@@ -56,6 +56,9 @@ void table_cache_trim(TableCache *cache);
  * long work compares it with what it was, and stops. */
 guint64 table_cache_count_work(void);
 
+/* Other work for the sake of tables: counts as @units of them. */
+void table_cache_add_work(guint64 units);
+
 /* All that this thread makes from now on is for others, ahead of them: it counts as the work of who
  * finds it first, and that is no second use of it. */
 void table_cache_fill_ahead(void);
