@@ -17,7 +17,7 @@ typedef enum {
     KIND_TEXT,   /* char * */
     KIND_NAME,   /* char *, not empty */
     KIND_NAMES,  /* char **, grows with each use */
-    KIND_NUMBER, /* int, from 0 up */
+    KIND_NUMBER, /* int, from .least to .most */
     KIND_SIZE,   /* gint64, from 0 up */
     KIND_HELP,
 } Kind;
@@ -30,6 +30,7 @@ typedef struct {
     const char *value; /* as --help calls it; NULL: takes none */
     const char *needs; /* the same in a message */
     const char *help;
+    int least, most; /* of KIND_NUMBER; .most 0: any int */
 } Row;
 
 #define AT(member) G_STRUCT_OFFSET(Options, member)
@@ -109,13 +110,14 @@ static const Row rows[] = {
     { "idle-timeout", '\0', KIND_NUMBER, AT(limits.idle_timeout), "SECONDS", "a number of seconds",
       "Cut clients that are silent for longer; 0 for none (default: 0)" },
     { "max-requests", '\0', KIND_NUMBER, AT(limits.max_requests), "NUM", "a number of requests",
-      "Carry out up to NUM requests of a connection at once (default: 8)" },
+      "Carry out up to NUM requests of a connection at once (default: 8)", 1, LIMITS_MAX_REQUESTS },
     { "max-bytes", '\0', KIND_SIZE, AT(limits.max_bytes), "SIZE", "a number of bytes, as in 64M",
       "Memory for the requests of a connection; 0 for no limit (default: 32M)" },
     { "stop-timeout", '\0', KIND_NUMBER, AT(limits.stop_timeout), "SECONDS", "a number of seconds",
       "Let requests in flight finish for so long at the end (default: 5)" },
     { "busy-poll", '\0', KIND_NUMBER, AT(limits.busy_poll), "USEC", "a number of microseconds",
-      "Look out for the next request for so long before sleeping (default: 50)" },
+      "Look out for the next request for so long before sleeping (default: 50)", 0,
+      LIMITS_MAX_BUSY_POLL },
     { "run", '\0', KIND_NAME, AT(run), "CMD", "a command",
       "Serve on a private socket while the shell runs CMD, with $uri set" },
     { "pid-file", '\0', KIND_NAME, AT(pid_file), "PATH", "a path",
@@ -195,11 +197,12 @@ options_point_to_help(GError **error)
 static gboolean
 set_number(int *member, const Row *row, const char *value, GError **error)
 {
+    int most = row->most != 0 ? row->most : G_MAXINT;
     guint64 number;
 
-    if (!g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT, &number, NULL))
-        return options_fail(error, "--%s takes %s from 0 to %d, not '%s'", row->name, row->needs,
-                            G_MAXINT, value);
+    if (!g_ascii_string_to_unsigned(value, 10, (guint64)row->least, (guint64)most, &number, NULL))
+        return options_fail(error, "--%s takes %s from %d to %d, not '%s'", row->name, row->needs,
+                            row->least, most, value);
     *member = (int)number;
     return TRUE;
 }
@@ -504,13 +507,6 @@ check(Options *options, GError **error)
         return FALSE;
     if (options->socket != NULL && (options->bind != NULL || options->port != NULL))
         return options_fail(error, "--socket does not go with --bind or --port");
-    if (options->limits.max_requests == 0 || options->limits.max_requests > LIMITS_MAX_REQUESTS)
-        return options_fail(error, "--max-requests takes a number of requests from 1 to %d, not %d",
-                            LIMITS_MAX_REQUESTS, options->limits.max_requests);
-    if (options->limits.busy_poll > LIMITS_MAX_BUSY_POLL)
-        return options_fail(error,
-                            "--busy-poll takes a number of microseconds from 0 to %d, not %d",
-                            LIMITS_MAX_BUSY_POLL, options->limits.busy_poll);
     if (options->image_opts && options->format != NULL)
         return options_fail(error,
                             "--format does not go with --image-opts: write driver=FORMAT there");

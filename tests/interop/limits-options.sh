@@ -19,10 +19,10 @@ done
 for option in handshake-timeout idle-timeout stop-timeout; do
     refuses "--$option takes a number of seconds from 0 to 2147483647, not '1m'" "--$option=1m"
 done
-refuses "--max-requests takes a number of requests from 1 to 1024, not 0" --max-requests=0
-refuses "--max-requests takes a number of requests from 1 to 1024, not 1025" --max-requests=1025
-refuses "--busy-poll takes a number of microseconds from 0 to 2147483647, not '1ms'" --busy-poll=1ms
-refuses "--busy-poll takes a number of microseconds from 0 to 100000, not 100001" --busy-poll=100001
+refuses "--max-requests takes a number of requests from 1 to 1024, not '0'" --max-requests=0
+refuses "--max-requests takes a number of requests from 1 to 1024, not '1025'" --max-requests=1025
+refuses "--busy-poll takes a number of microseconds from 0 to 100000, not '1ms'" --busy-poll=1ms
+refuses "--busy-poll takes a number of microseconds from 0 to 100000, not '100001'" --busy-poll=100001
 for size in '' -1 1T 1MB 9223372036854775808 9007199254740992K; do
     refuses "--max-bytes takes a number of bytes, as in 64M, not '$size'" "--max-bytes=$size"
 done
