@@ -639,31 +639,48 @@ test_call_fails(void)
     g_clear_error(&error);
 }
 
+/* @how: to pthread_sigmask() */
+static void
+mask_all(int how)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(how, &all, NULL);
+}
+
 static gpointer
 block_all(gpointer data)
 {
     gint *is_deaf = data; /* atomic */
-    sigset_t all;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    mask_all(SIG_BLOCK);
     g_atomic_int_set(is_deaf, TRUE);
     wait_at_gate();
     return NULL;
+}
+
+/* Starts a thread that runs @func, which blocks all signals and says so: now it has. */
+static GThread *
+start_deaf(GThreadFunc func)
+{
+    gint is_deaf = FALSE;
+    GThread *thread = g_thread_new("deaf", func, &is_deaf);
+
+    while (!g_atomic_int_get(&is_deaf))
+        g_thread_yield();
+    return thread;
 }
 
 /* Nobody is told that all is confined when it is not. */
 static void
 test_deaf_thread(void)
 {
-    gint is_deaf = FALSE;
     GError *error = NULL;
     GThread *thread;
 
     close_gate();
-    thread = g_thread_new("deaf", block_all, &is_deaf);
-    while (!g_atomic_int_get(&is_deaf))
-        g_thread_yield();
+    thread = start_deaf(block_all);
     if (!STRATA_HAS_THREAD_SANITIZER) {
         g_assert_false(every_thread_call(give_back, 0, &error));
         g_assert_error(error, STRATA_ERROR, STRATA_ERROR_IO);
@@ -695,15 +712,13 @@ static gpointer
 listen_late(gpointer data)
 {
     gint *is_deaf = data; /* atomic */
-    sigset_t all;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    mask_all(SIG_BLOCK);
     g_atomic_int_set(is_deaf, TRUE);
     while (!is_asked())
         g_usleep(1000);
     g_usleep(LATE_USEC);
-    pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+    mask_all(SIG_UNBLOCK);
     wait_at_gate();
     return NULL;
 }
@@ -712,16 +727,13 @@ listen_late(gpointer data)
 static void
 test_late_thread(void)
 {
-    gint is_deaf = FALSE;
     GError *error = NULL;
     GThread *thread;
 
     if (!in_own_process())
         return;
     close_gate();
-    thread = g_thread_new("late", listen_late, &is_deaf);
-    while (!g_atomic_int_get(&is_deaf))
-        g_thread_yield();
+    thread = start_deaf(listen_late);
     every_thread_call(mark_thread, 0, &error);
     g_assert_no_error(error);
     g_assert_cmpint(count_unmarked(), <=, SANITIZER_THREADS);
