@@ -55,6 +55,16 @@ def wait_until(condition, what, seconds=30):
         time.sleep(0.005)
 
 
+def count_workers(process):
+    """The threads of a server that serve clients, or have just done so. A client that has asked for
+    nothing for half a second has none."""
+    n_workers = 0
+    for task in os.listdir(f"/proc/{process.pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            n_workers += read_text(f"/proc/{process.pid}/task/{task}/comm") == "client\n"
+    return n_workers
+
+
 def in_parallel(jobs, n_threads=8):
     """Runs all jobs; the first failure is the test's."""
     jobs, failures = list(jobs), []

@@ -59,7 +59,7 @@ start(RemotePool *pool, RemoteConnection *connection, GError **error)
     connection->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (connection->wake_fd < 0)
         return strata_throw_errno(error, pool->node, errno, "cannot make an eventfd");
-    connection->thread = g_thread_try_new("nbd", remote_connection_main, connection, error);
+    connection->thread = g_thread_try_new("remote", remote_connection_main, connection, error);
     if (!connection->thread)
         free_place(connection);
     return connection->thread != NULL;

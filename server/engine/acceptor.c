@@ -24,10 +24,17 @@
 /* How long a thread waits for a client. */
 #define WAIT_USEC (500 * G_TIME_SPAN_MILLISECOND)
 
-/* How long accepting rests after a failure that time may mend, such as no free descriptor. */
+/* How long the thread takes on no client after a failure that time may mend, such as no free
+ * descriptor. */
 #define REST_USEC (200 * G_TIME_SPAN_MILLISECOND)
 
-/* The first of the thread's descriptors is the wake-up, the others are listeners. */
+/* The first of the thread's descriptors. */
+enum {
+    ENTRY_WAKE,
+    ENTRY_LOUNGE,
+    ENTRY_LISTENERS,
+};
+
 struct _Acceptor {
     AcceptorOwner owner;
     Log *log;
@@ -136,7 +143,7 @@ static gint64
 choose_listeners(Acceptor *acceptor, gint64 now)
 {
     gboolean may_accept = acceptor->owner.may_accept(acceptor->owner.data);
-    gint64 next = G_MAXINT64;
+    gint64 next = acceptor->rests_until > now ? acceptor->rests_until : G_MAXINT64;
 
     for (guint i = 0; i < acceptor->n_listeners; i++) {
         const Listener *listener = g_ptr_array_index(acceptor->listeners, i);
@@ -144,7 +151,7 @@ choose_listeners(Acceptor *acceptor, gint64 now)
 
         if (opens_at > now)
             next = MIN(next, opens_at);
-        acceptor->entries[i + 1] = (struct pollfd){
+        acceptor->entries[ENTRY_LISTENERS + i] = (struct pollfd){
             /* -1: is left out */
             .fd = may_accept && opens_at <= now && !desk_watches(&acceptor->desk, i) ? listener->fd
                                                                                      : -1,
@@ -162,20 +169,47 @@ timeout_ms(gint64 now, gint64 until)
     return (int)CLAMP((until - now) / G_TIME_SPAN_MILLISECOND + 1, 0, G_MAXINT);
 }
 
-/* Sleeps until there is something to do. Returns whether listeners are to be looked at. */
+/* Clients that rest, and from whom something has come. Returns when to look for those who had to
+ * wait before. */
+static gint64
+choose_lounge(Acceptor *acceptor, gint64 now)
+{
+    gboolean is_open = acceptor->rests_until <= now;
+
+    acceptor->entries[ENTRY_LOUNGE] = (struct pollfd){
+        .fd = is_open ? acceptor->owner.lounge->events : -1,
+        .events = POLLIN,
+    };
+    return is_open && lounge_is_behind(acceptor->owner.lounge) ? now : G_MAXINT64;
+}
+
+static void
+look_into_lounge(Acceptor *acceptor)
+{
+    const struct pollfd *entry = &acceptor->entries[ENTRY_LOUNGE];
+
+    if (entry->fd < 0 || (entry->revents == 0 && !lounge_is_behind(acceptor->owner.lounge)))
+        return;
+    if (!lounge_look(acceptor->owner.lounge, 0, acceptor->owner.see_on, acceptor->owner.data))
+        acceptor->rests_until = g_get_monotonic_time() + REST_USEC;
+}
+
+/* Sleeps until there is something to do. Returns whether clients are to be looked at. */
 static gboolean
 wait_for_clients(Acceptor *acceptor)
 {
     gint64 due = acceptor->owner.look(acceptor->owner.data);
     gint64 now = g_get_monotonic_time();
-    gint64 until = MIN(choose_listeners(acceptor, now), due);
+    gint64 until = MIN(MIN(choose_listeners(acceptor, now), choose_lounge(acceptor, now)), due);
     guint64 count;
 
-    acceptor->entries[0] = (struct pollfd){ .fd = acceptor->wake, .events = POLLIN };
-    if (poll(acceptor->entries, acceptor->n_listeners + 1, timeout_ms(now, until)) <= 0)
+    acceptor->entries[ENTRY_WAKE] = (struct pollfd){ .fd = acceptor->wake, .events = POLLIN };
+    if (poll(acceptor->entries, ENTRY_LISTENERS + acceptor->n_listeners, timeout_ms(now, until)) <=
+        0)
         return FALSE;
     /* Empty is as good. */
-    if (acceptor->entries[0].revents != 0 && read(acceptor->wake, &count, sizeof count) < 0)
+    if (acceptor->entries[ENTRY_WAKE].revents != 0 &&
+        read(acceptor->wake, &count, sizeof count) < 0)
         return FALSE;
     return TRUE;
 }
@@ -192,8 +226,9 @@ run(gpointer data)
         g_atomic_int_inc(&acceptor->turns);
         if (desk_was_short(&acceptor->desk) && !is_stopping(acceptor))
             acceptor->owner.be_short(acceptor->owner.data);
+        look_into_lounge(acceptor);
         for (guint i = 0; any && i < acceptor->n_listeners; i++)
-            if (acceptor->entries[i + 1].revents != 0 && !is_stopping(acceptor) &&
+            if (acceptor->entries[ENTRY_LISTENERS + i].revents != 0 && !is_stopping(acceptor) &&
                 acceptor->owner.may_accept(acceptor->owner.data))
                 accept_one(acceptor, i);
     }
@@ -279,7 +314,7 @@ acceptor_start(Acceptor *acceptor, const GPtrArray *listeners, GError **error)
     }
     acceptor->listeners = listeners;
     acceptor->n_listeners = listeners->len;
-    acceptor->entries = g_new0(struct pollfd, acceptor->n_listeners + 1);
+    acceptor->entries = g_new0(struct pollfd, ENTRY_LISTENERS + acceptor->n_listeners);
     acceptor->doors = g_new0(Door, acceptor->n_listeners);
     for (guint i = 0; i < acceptor->n_listeners; i++)
         door_init(&acceptor->doors[i]);

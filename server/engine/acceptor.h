@@ -5,6 +5,7 @@
 #define STRATA_ACCEPTOR_H
 
 #include "door.h"
+#include "lounge.h"
 #include "observe/log.h"
 
 /* What the thread calls, and no other does but where that is said. They do not wait for clients or
@@ -18,6 +19,8 @@ typedef struct {
     void (*be_short)(gpointer data); /* a further thread should call acceptor_wait_for_client() */
     gint64 (*look)(gpointer data);   /* whatever is due; returns when to be called again at the
                                         latest, in monotonic time */
+    Lounge *lounge; /* outlives the thread, which has clients that rest there seen on: */
+    LoungeFunc see_on;
     gpointer data;
 } AcceptorOwner;
 

@@ -43,6 +43,7 @@ connection_new(const ConnectionOwner *owner, guint64 number, int fd, const Peer 
     scratch_init(&connection->scratch);
     g_queue_init(&connection->left_over);
     init_taker(connection);
+    connection->guest = (Guest){ .fd = fd, .client = connection };
     g_mutex_init(&connection->lock);
     g_cond_init(&connection->turn);
     g_mutex_init(&connection->send_lock);
@@ -316,6 +317,17 @@ connection_start_thread(Connection *connection, ThreadSetFunc func, GError **err
     return FALSE;
 }
 
+void
+connection_work(gpointer data)
+{
+    Connection *connection = data;
+
+    while (turns_run(connection))
+        if (lounge_enter(connection->owner->lounge, &connection->guest))
+            return;
+    connection_leave(connection);
+}
+
 static void
 count_handshake(Connection *connection, gboolean may_enter)
 {
@@ -366,8 +378,7 @@ connection_serve(gpointer data)
     connection_log_event(connection, "serves", "serves \"%s\"", name);
     stream_tune(&connection->stream);
     stream_expect_idleness(&connection->stream, TURNS_IDLE_MS);
-    turns_run(connection);
-    connection_leave(connection);
+    connection_work(connection);
 }
 
 void

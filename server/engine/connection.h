@@ -7,6 +7,7 @@
 #include "busy-poll.h"
 #include "connection-log.h"
 #include "inbox.h"
+#include "lounge.h"
 #include "observe/counters.h"
 #include "observe/log.h"
 #include "peer.h"
@@ -22,6 +23,7 @@ typedef struct {
     const StrataEngineLimits *limits;
     gboolean alone; /* one connection at a time */
     ThreadSet *threads;
+    Lounge *lounge;
     Log *log;
     StrataTls *tls; /* NULL: none */
     StrataCounters *counters;
@@ -84,6 +86,7 @@ struct _Connection {
     gint64 still_since;
     gint moved_seen; /* stream.moved at the last look */
 
+    Guest guest; /* of the one worker that there is when the connection goes to rest */
     ConnectionCounters counters;
 };
 
@@ -97,6 +100,10 @@ void connection_greet(Connection *connection);
 /* Serves it from this thread, and others as needed, until the client leaves; then owner->left() is
  * called, and frees it. */
 void connection_serve(gpointer connection);
+
+/* Carries out requests from this thread, and others as needed. While no request comes there may be
+ * no thread; when all have left, owner->left() is called. */
+void connection_work(gpointer connection);
 
 /* The same from a thread of its own. Returns FALSE if none could be had. */
 gboolean connection_start(Connection *connection, GError **error);

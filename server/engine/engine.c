@@ -28,6 +28,7 @@ struct _StrataEngine {
     Log log;
     StrataCounters counters;
     ThreadSet threads; /* of connections */
+    Lounge lounge;     /* of connections without a thread */
     ConnectionOwner owner;
     Turnstile turnstile; /* for heavy work of all connections */
     Processors processors;
@@ -208,6 +209,18 @@ start_seeker(gpointer data)
 }
 
 static gboolean
+see_on(gpointer connection, gpointer data)
+{
+    StrataEngine *engine = data;
+    g_autoptr(GError) error = NULL;
+
+    if (thread_set_start(&engine->threads, connection_work, connection, &error))
+        return TRUE;
+    connection_log_failure(connection, "has to wait: %s", error->message);
+    return FALSE;
+}
+
+static gboolean
 seek_client(ThreadSetFunc *out_func, gpointer *out_data, gpointer data)
 {
     StrataEngine *engine = data;
@@ -270,6 +283,8 @@ strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits)
         .serve = serve_client,
         .be_short = start_seeker,
         .look = look_at_deadlines,
+        .lounge = &engine->lounge,
+        .see_on = see_on,
         .data = engine,
     };
 
@@ -286,6 +301,7 @@ strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits)
     engine->acceptor = acceptor_new(&acceptor_owner, &engine->log);
     counters_init(&engine->counters, &engine->log);
     thread_set_init(&engine->threads);
+    lounge_init(&engine->lounge);
     if (engine->limits.shared == 0) { /* else may_accept() has to be asked, by one alone */
         engine->threads.seek = seek_client;
         engine->threads.seek_data = engine;
@@ -299,6 +315,7 @@ strata_engine_new(StrataExports *exports, const StrataEngineLimits *limits)
         .limits = &engine->limits,
         .alone = engine->limits.shared == 1,
         .threads = &engine->threads,
+        .lounge = &engine->lounge,
         .log = &engine->log,
         .counters = &engine->counters,
         .turnstile = &engine->turnstile,
@@ -484,6 +501,25 @@ for_each_connection(StrataEngine *engine, void (*func)(Connection *connection))
         func(connection);
 }
 
+/* Without a thread, what it has still asked for is not answered. */
+static gboolean
+see_off(gpointer connection, gpointer data)
+{
+    if (see_on(connection, data))
+        return TRUE;
+    connection_cut(connection);
+    connection_work(connection);
+    return TRUE;
+}
+
+/* Those who rest find the end of their stream. */
+static void
+empty_lounge(StrataEngine *engine)
+{
+    while (!lounge_is_empty(&engine->lounge))
+        lounge_look(&engine->lounge, -1, see_off, engine);
+}
+
 gboolean
 strata_engine_stop(StrataEngine *engine)
 {
@@ -492,7 +528,9 @@ strata_engine_stop(StrataEngine *engine)
     acceptor_stop(engine->acceptor);
     g_ptr_array_set_size(engine->listeners, 0);
 
+    lounge_close(&engine->lounge);
     for_each_connection(engine, connection_stop);
+    empty_lounge(engine);
     if (thread_set_wait(&engine->threads, g_get_monotonic_time() +
                                               (gint64)engine->limits.stop_seconds * G_USEC_PER_SEC))
         return TRUE;
@@ -513,6 +551,7 @@ strata_engine_free(StrataEngine *engine)
     strata_engine_stop(engine);
     thread_set_wait(&engine->threads, -1);
     thread_set_clear(&engine->threads);
+    lounge_clear(&engine->lounge);
     acceptor_free(engine->acceptor);
     g_ptr_array_unref(engine->listeners);
     g_hash_table_unref(engine->connections);

@@ -175,7 +175,7 @@ thread_set_start(ThreadSet *set, ThreadSetFunc func, gpointer data, GError **err
         return TRUE;
     member = member_new(set, func, data);
     count_one(set, 1);
-    if (g_thread_try_new("nbd", run, member, error) == NULL) {
+    if (g_thread_try_new("client", run, member, error) == NULL) {
         count_one(set, -1);
         member_free(member);
         return FALSE;

@@ -6,8 +6,7 @@
 #include <glib.h>
 
 /* So many threads stay for a while when they have nothing to do: starting one costs as much as all
- * else that a short connection needs, and a parked one about as much memory as an idle connection.
- */
+ * else that a short connection needs. */
 #define THREAD_SET_PARKED_MAX 8
 
 typedef void (*ThreadSetFunc)(gpointer data);

@@ -14,7 +14,8 @@
  * Before it waits, for anything but requests, and before work that takes long, it passes the turn
  * on (worker.c): to a worker that waits, or to a new one. That one goes on with the requests that
  * have been received, which are the connection's. So cached reads wake nobody up, slow ones are
- * carried out side by side, and a client costs as many threads as it has requests that wait. */
+ * carried out side by side, and a client costs as many threads as it has requests that wait; one
+ * that asks for nothing costs none (lounge.h). */
 #include "turns.h"
 
 #include "protocol/commands.h"
@@ -40,18 +41,11 @@ take_turn(Worker *worker)
     return TRUE;
 }
 
-static void
-work(gpointer data)
-{
-    turns_run(data);
-    connection_leave(data);
-}
-
 /* Without a further thread the requests wait for those that there are. */
 static void
 start_worker(Connection *connection)
 {
-    connection_start_thread(connection, work, NULL);
+    connection_start_thread(connection, connection_work, NULL);
 }
 
 /* Ends this worker's turn, and sees to it that another worker can take it. */
@@ -97,21 +91,42 @@ drop_all(Worker *worker)
     inbox_drop(&connection->inbox);
 }
 
-/* Waits for the next request, or a part of it, or the end; what it is shows when it is read. An
- * idle client has not even a place to receive into. */
+/* Ends the turn if no other worker is there that could take it: the connection needs no thread
+ * then, and is left as a first worker finds it. */
+static gboolean
+leave_alone(Worker *worker)
+{
+    Connection *connection = worker->connection;
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&connection->lock);
+
+    if (connection->n_workers > 1)
+        return FALSE;
+    connection->reading = worker->has_turn = FALSE;
+    worker->is_idle = TRUE;
+    return TRUE;
+}
+
+/* An idle client has not even a place to receive into. */
+static StreamResult
+wait_for_bytes(Connection *connection)
+{
+    if (!inbox_has_place(&connection->inbox) && !stream_wait(&connection->stream, TURNS_IDLE_MS))
+        return STREAM_IDLE;
+    return inbox_fill(&connection->inbox, &connection->stream);
+}
+
+/* Waits for the next request, or a part of it, or the end; what it is shows when it is read. The
+ * worker may be idle then, without the turn. */
 static void
 await_request(Worker *worker)
 {
     Connection *connection = worker->connection;
-    StreamResult result;
 
-    do {
-        if (!inbox_has_place(&connection->inbox))
-            stream_wait(&connection->stream, -1);
-        result = inbox_fill(&connection->inbox, &connection->stream);
-        if (result == STREAM_IDLE)
-            drop_all(worker);
-    } while (result == STREAM_IDLE);
+    while (wait_for_bytes(connection) == STREAM_IDLE) {
+        drop_all(worker);
+        if (leave_alone(worker))
+            return;
+    }
     connection->last_received = counters_clock();
 }
 
@@ -215,7 +230,7 @@ block_sigpipe(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-void
+gboolean
 turns_run(Connection *connection)
 {
     Worker worker;
@@ -223,7 +238,7 @@ turns_run(Connection *connection)
     block_sigpipe();
     worker_init(&worker, connection);
     strata_set_wait_hook(worker_before_storage, &worker);
-    while (take_turn(&worker)) {
+    while (!worker.is_idle && take_turn(&worker)) {
         worker_flush(&worker, &worker.wait); /* what another left over */
         serve(&worker);
         worker_finish(&worker);
@@ -233,4 +248,5 @@ turns_run(Connection *connection)
     /* The reader may have begun to wait before the last of these was put aside. */
     account_drop_spare(&connection->account);
     scratch_drop(&connection->scratch);
+    return worker.is_idle;
 }

@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     Connection *connection;
     gboolean has_turn;      /* to read requests; it is passed on before the worker waits */
+    gboolean is_idle;       /* it was the last, and nothing has come for a while */
     gboolean is_busy;       /* it is counted as such: it has requests, or looks out for one */
     gboolean has_processor; /* it is counted in Processors: busy, and has not waited yet */
     guint64 memory;         /* taken from the account, enough for each of its requests */

@@ -5,7 +5,7 @@
 import os
 import time
 
-from limits_case import count_threads, wait_until
+from limits_case import count_workers, wait_until
 from nbd_case import CONTENT, MIB, Workspace, check, equal, make_seed_images
 from nbd_client import Client, Closed, OPT_LIST, READ
 
@@ -21,10 +21,10 @@ def terminate(path, process):
 def fill_workers(path, process, n_requests):
     """A client whose first requests are carried out and wait to be read, the others behind them."""
     client = Client(path).go()
-    at_rest = count_threads(process)
+    wait_until(lambda: count_workers(process) == 0, "all clients rest")
     for i in range(n_requests):
         client.send_request(READ, i * MIB // 2, MIB)
-    wait_until(lambda: count_threads(process) == at_rest + 7, "8 requests in flight")
+    wait_until(lambda: count_workers(process) == 8, "8 requests in flight")
     time.sleep(0.05)  # each has read its header
     return client
 
@@ -127,9 +127,8 @@ def more_signals_end_the_wait_for_storage(work):
                                        "driver=raw,file.driver=nbd,file.server.type=unix,"
                                        f"file.server.path={storage}")
     client = Client(path).go()
-    at_rest = count_threads(process)
     client.send_request(READ, 0, 4)
-    wait_until(lambda: count_threads(process) > at_rest, "the request is carried out")
+    wait_until(lambda: count_workers(process) == 2, "one waits for storage, one for requests")
     terminate(path, process)
     time.sleep(0.2)
     check(process.poll() is None, "the server waits")

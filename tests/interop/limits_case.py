@@ -2,22 +2,20 @@
 # limits_case.py - what the limits-*.py tests share: looking at a server from outside.
 import os
 import re
+import resource
 
 from nbd_case import check
-from functions import STRATA_NBD, read_text, wait_until  # noqa: E402 (found by nbd_case)
+# Found by nbd_case:
+from functions import STRATA_NBD, count_workers, read_text, wait_until  # noqa: E402
 
-__all__ = ["IS_SANITIZED", "STRATA_NBD", "check_log_says", "check_memory", "count_descriptors",
-           "count_threads", "private_bytes", "read_text", "wait_until"]
+__all__ = ["IS_SANITIZED", "STRATA_NBD", "bound_memory", "check_log_says", "check_memory",
+           "count_descriptors", "count_workers", "private_bytes", "read_text", "wait_until"]
 
 # Memory is measured, which meson would have the allocator touch where no program does.
 os.environ.pop("MALLOC_PERTURB_", None)
 
 with open(STRATA_NBD, "rb") as program:
     IS_SANITIZED = bool(re.search(rb"__[at]san_init", program.read()))
-
-
-def count_threads(process):
-    return len(os.listdir(f"/proc/{process.pid}/task"))
 
 
 def count_descriptors(process):
@@ -36,6 +34,15 @@ def check_memory(process, bound, what):
         return
     found = private_bytes(process)
     check(found <= bound, f"{found} bytes of memory are more than the bound, {bound}: {what}")
+
+
+def bound_memory(process, more):
+    """How much more data segment it may have than it has, None for any amount."""
+    status = read_text(f"/proc/{process.pid}/status")
+    has = int(re.search(r"^VmData:\s+(\d+) kB$", status, re.M)[1]) << 10
+    soft = resource.RLIM_INFINITY if more is None else has + more
+    hard = resource.prlimit(process.pid, resource.RLIMIT_DATA)[1]
+    resource.prlimit(process.pid, resource.RLIMIT_DATA, (soft, hard))
 
 
 def check_log_says(process, sentence):

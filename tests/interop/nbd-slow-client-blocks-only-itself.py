@@ -1,17 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Many requests of many clients are in flight at once, and who does not read keeps only himself."""
-import os
 import random
-import time
 
-from nbd_case import CONTENT, MIB, SIZE, Workspace, check, equal, make_seed_images
-from functions import in_parallel
+from nbd_case import CONTENT, MIB, SIZE, Workspace, equal, make_seed_images
+from functions import count_workers, in_parallel, wait_until
 from nbd_client import Client, DONE, OFFSET_DATA, READ
-
-
-def count_threads(process):
-    return len(os.listdir(f"/proc/{process.pid}/task"))
 
 
 def pipeline(path):
@@ -36,20 +30,8 @@ def pipeline(path):
     client.close()
 
 
-def wait_for_threads(process, number, why):
-    deadline = time.monotonic() + 20
-    while count_threads(process) > number:
-        check(time.monotonic() < deadline,
-              f"{count_threads(process)} threads instead of {number} {why}")
-        time.sleep(0.05)
-
-
 with Workspace() as work:
     path, process = work.serve_process(make_seed_images(work))
-    first = Client(path).go()  # it is answered, so the server's own threads run by now
-    at_rest = count_threads(process) - 1
-    first.close()
-
     # A glutton who never reads an answer, and one who stops in the middle of the handshake.
     glutton = Client(path).go()
     for _ in range(40):
@@ -57,11 +39,12 @@ with Workspace() as work:
     silent = Client(path, flags=None)
 
     in_parallel([lambda: pipeline(path)] * 8)
-    wait_for_threads(process, at_rest + 8 + 1, "with a glutton and a silent client")
+    wait_until(lambda: count_workers(process) == 8 + 1, "threads of a glutton and a silent client")
     glutton.close()
     silent.close()
     idle = Client(path).go()
     equal(idle.simple(READ, 0, 5), (0, CONTENT[:5]), "a read")
-    wait_for_threads(process, at_rest + 1, "with one idle client")
+    wait_until(lambda: count_workers(process) == 0, "an idle client has no thread")
+    equal(idle.simple(READ, 0, 5), (0, CONTENT[:5]), "its next read")
     idle.close()
-    wait_for_threads(process, at_rest, "without clients")
+    wait_until(lambda: count_workers(process) == 0, "no thread is left")
