@@ -12,7 +12,7 @@
 #include "observe/log.h"
 #include "peer.h"
 #include "protocol/option.h"
-#include "protocol/scratch.h"
+#include "scratch.h"
 #include "stream.h"
 #include "threads.h"
 #include "turnstile.h"

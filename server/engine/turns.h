@@ -3,7 +3,7 @@
 #ifndef STRATA_TURNS_H
 #define STRATA_TURNS_H
 
-#include "protocol/worker.h"
+#include "worker.h"
 
 /* How long a worker waits for its turn before it leaves, and how long memory and the last thread
  * are kept while no request comes; stream_expect_idleness(). */

@@ -5,7 +5,7 @@
 #ifndef STRATA_REPLY_H
 #define STRATA_REPLY_H
 
-#include "worker.h"
+#include "engine/worker.h"
 
 /* The one reply of a command that has nothing to tell. */
 gboolean reply_done(Worker *worker, const Request *request);

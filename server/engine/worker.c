@@ -2,7 +2,7 @@
  * worker.c - one thread of a connection, and the requests that it has begun. */
 #include "worker.h"
 
-#include "engine/turns.h"
+#include "turns.h"
 
 static void
 take_processor(Worker *worker)

@@ -7,8 +7,8 @@
 #ifndef STRATA_WORKER_H
 #define STRATA_WORKER_H
 
-#include "engine/outbox.h"
-#include "request.h"
+#include "outbox.h"
+#include "protocol/request.h"
 
 #define WORKER_BUFFER_SIZE ACCOUNT_BUFFER_SIZE
 

@@ -4,7 +4,7 @@
 #ifndef STRATA_SCRATCH_H
 #define STRATA_SCRATCH_H
 
-#include "engine/pipe.h"
+#include "pipe.h"
 
 #include <strata/strata.h>
 
