@@ -526,10 +526,10 @@ strata_engine_stop(StrataEngine *engine)
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&engine->life_lock);
 
     acceptor_stop(engine->acceptor);
-    g_ptr_array_set_size(engine->listeners, 0);
-
     lounge_close(&engine->lounge);
     for_each_connection(engine, connection_stop);
+    /* Now: who finds the socket gone knows that all connections have been told. */
+    g_ptr_array_set_size(engine->listeners, 0);
     empty_lounge(engine);
     if (thread_set_wait(&engine->threads, g_get_monotonic_time() +
                                               (gint64)engine->limits.stop_seconds * G_USEC_PER_SEC))

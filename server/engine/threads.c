@@ -9,7 +9,8 @@
  * An ended thread keeps its stack until somebody joins it. Here each joins the one that ended
  * before it, so that at most one waits to be joined, however many there have been. GLib still
  * writes to a new thread's record after the thread runs, so a thread may only be joined once
- * g_thread_try_new() has returned to its creator: until then it does not offer itself. */
+ * g_thread_try_new() has returned to its creator: until then it does not offer itself. Nor does it
+ * where nobody waits for those that are left. */
 #include "threads.h"
 
 #include "signals.h"
@@ -106,7 +107,9 @@ leave(const Member *member)
     while (!member->returned)
         g_cond_wait(&set->returned, &set->lock);
     previous = set->finished;
-    set->finished = g_thread_self();
+    set->finished = set->is_left ? NULL : g_thread_self();
+    if (set->is_left)
+        g_thread_unref(g_thread_self()); /* the reference of who would have joined it */
     if (--set->n_threads == 0)
         g_cond_broadcast(&set->empty);
     g_mutex_unlock(&set->lock);
@@ -202,6 +205,7 @@ thread_set_wait(ThreadSet *set, gint64 deadline)
 
     g_mutex_lock(&set->lock);
     send_home(set);
+    set->is_left = FALSE;
     while (set->n_threads > 0)
         if (deadline < 0 || set->n_threads == set->parked.length)
             g_cond_wait(&set->empty, &set->lock);
@@ -209,6 +213,7 @@ thread_set_wait(ThreadSet *set, gint64 deadline)
             break;
     set->hurried = FALSE;
     is_empty = set->n_threads == 0;
+    set->is_left = !is_empty;
     finished = g_steal_pointer(&set->finished);
     g_mutex_unlock(&set->lock);
     if (finished != NULL)

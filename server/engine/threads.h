@@ -25,6 +25,7 @@ typedef struct {
     GCond returned;    /* signalled when a creator has its new thread */
     gboolean hurried;  /* who waits for a while shall wait no longer */
     gboolean ending;   /* nobody parks any more */
+    gboolean is_left;  /* who waited has given up, and joins nobody unless it waits again */
     guint n_threads;   /* started and not yet at their end */
     GQueue parked;     /* of these (threads.c), the last that parked first: its stack is warm */
     GThread *finished; /* the last that ended; it joins the one before it */
