@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # exports-access.py - who meets no rule of an export sees no such export: the same bytes as for a name
 # that there is not, whatever is asked, and nothing of it is opened.
+import contextlib
 import os
 import pathlib
 import re
@@ -72,8 +73,11 @@ def may(path, name):
 
 def is_open(process, filename):
     folder = f"/proc/{process.pid}/fd"
-    return any(os.readlink(f"{folder}/{fd}") == filename for fd in os.listdir(folder)
-               if os.path.islink(f"{folder}/{fd}"))
+    for fd in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(f"{folder}/{fd}") == filename:
+                return True
+    return False
 
 
 def check_unix(work):

@@ -113,7 +113,8 @@ def flood(work, image):
     """Who comes and goes again and again is turned away for a while, alone."""
     process = work.start_with_pid_file(
         work.path("flood.pid"), STRATA_NBD, "--persistent", "-b", "127.0.0.1", "-p", "0",
-        "--pid-file", work.path("flood.pid"), image)
+        # Those that have gone count until the server has noticed.
+        "--max-connections-per-peer=0", "--pid-file", work.path("flood.pid"), image)
     check_log_says(process, "listening on nbd://127.0.0.1:")
     with open(process.log, encoding="ascii") as log:
         port = int(log.readline().rsplit(":", 1)[1].strip("/\n"))

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A server that stops answers what is in flight, refuses the rest, and waits for nobody longer than
 --stop-timeout."""
+import fcntl
 import os
+import struct
+import termios
 import time
 
 from limits_case import count_workers, wait_until
+from metrics_case import scrape_until
 from nbd_case import CONTENT, MIB, Workspace, check, equal, make_seed_images
 from nbd_client import Client, Closed, OPT_LIST, READ
 
@@ -13,27 +17,39 @@ SHUTDOWN, REP_ERR_SHUTDOWN = 108, 0x80000007
 
 
 def terminate(path, process):
-    """Returns when the server has begun to stop: its socket is gone."""
+    """Returns when the server has told its connections to stop: then its socket is gone."""
     process.terminate()
     wait_until(lambda: not os.path.exists(path), "the server stops")
 
 
-def fill_workers(path, process, n_requests):
+def serve(work, image, *options):
+    """Its socket, its process, and where it tells its metrics."""
+    metrics = work.socket()
+    path, process = work.serve_process(f"--metrics=unix:{metrics}", *options, image)
+    return path, process, metrics
+
+
+def count_replies(client):
+    """Whole ones, of 1 MiB, that have come to the client, which has not read them."""
+    there = struct.unpack("i", fcntl.ioctl(client.socket, termios.FIONREAD, bytes(4)))[0]
+    return there // (16 + MIB)
+
+
+def fill_workers(path, metrics, n_requests):
     """A client whose first requests are carried out and wait to be read, the others behind them."""
     client = Client(path).go()
-    wait_until(lambda: count_workers(process) == 0, "all clients rest")
     for i in range(n_requests):
         client.send_request(READ, i * MIB // 2, MIB)
-    wait_until(lambda: count_workers(process) == 8, "8 requests in flight")
-    time.sleep(0.05)  # each has read its header
+    scrape_until(metrics, lambda told: sum(told.all("connection_requests_total", "peer").values())
+                 - count_replies(client) == 8, "8 requests in flight")
     return client
 
 
 def every_request_is_answered(work, image):
     """Those in flight with their data, those behind them with NBD_ESHUTDOWN; then it ends."""
-    path, process = work.serve_process("--stop-timeout=600", image)
+    path, process, metrics = serve(work, image, "--stop-timeout=600")
     idle = Client(path).go()
-    client = fill_workers(path, process, 16)
+    client = fill_workers(path, metrics, 16)
     terminate(path, process)
     equal(idle.is_closed(), True, "an idle client's connection ends at once")
     check(process.poll() is None, "the server waits for the other")
@@ -97,8 +113,8 @@ def options_are_refused(work, image):
 
 def nobody_is_waited_for(work, image):
     """Who does not read is given up when the time is over."""
-    path, process = work.serve_process("--stop-timeout=1", image)
-    client = fill_workers(path, process, 16)
+    path, process, metrics = serve(work, image, "--stop-timeout=1")
+    client = fill_workers(path, metrics, 16)
     began = time.monotonic()
     terminate(path, process)
     equal(process.wait(30), 0, "exit status")
@@ -108,8 +124,8 @@ def nobody_is_waited_for(work, image):
 
 
 def second_signal_ends_the_wait(work, image):
-    path, process = work.serve_process("--stop-timeout=600", image)
-    client = fill_workers(path, process, 16)
+    path, process, metrics = serve(work, image, "--stop-timeout=600")
+    client = fill_workers(path, metrics, 16)
     terminate(path, process)
     time.sleep(0.2)
     check(process.poll() is None, "the server waits")

@@ -82,6 +82,7 @@ def every_kind_is_served(work, image):
         one.close()
     for uri in uris:
         check(size_at(uri) == 1 << 20, uri)
+    wait_for(server, f"listening on {uris[-1]}\n")  # clients are served before
     told = re.findall(r"listening on (.*)", read_text(server.log))
     check(told == uris, f"the log tells {told}")  # and no TCP port 10809 besides
     check(stop(server) == 0, "the server did not end well")

@@ -51,15 +51,16 @@ stop_process "$server_pid"
 # A warning, once, where everybody on the network is served; and where that is.
 serve_on -p 0
 advice='can be read, unencrypted, by everybody who can connect to this machine by TCP'
+wait_until "the advice in the log" grep -q "$advice" "$server_log" # it comes after the address
 assert_eq 1 "$(grep -c "$advice" "$server_log")" "warnings of $(cat "$server_log")"
 stop_process "$server_pid"
 for words in "-b 127.0.0.1" "--access any"; do
     # shellcheck disable=SC2086
     serve_on $words -p 0
-    ! grep "$advice" "$server_log" || fail "it warns of $words"
     stop_process "$server_pid"
+    ! grep "$advice" "$server_log" || fail "it warns of $words"
 done
 serve_on -v -p 0
-grep -q 'strata-nbd: listening on nbd://localhost:[0-9]*/ (on every interface)$' "$server_log" ||
-    fail "it does not say that it listens everywhere: $(cat "$server_log")"
+wait_until "the word that it listens everywhere" \
+    grep -q 'strata-nbd: listening on nbd://localhost:[0-9]*/ (on every interface)$' "$server_log"
 stop_process "$server_pid"

@@ -12,7 +12,7 @@ import nbd
 
 from fake_server import OPT_SET_META, FakeServer
 from remote_case import Workspace, check, connect, main, nbd_node
-from functions import block_status, merge_extents, read_text
+from functions import block_status, merge_extents, read_text, wait_until
 
 M = 1 << 20
 N_BITMAPS = 1000
@@ -112,7 +112,7 @@ def test():
             check_one_after_the_other(socket, process)
             check_at_once(socket, process)
             check_refused(socket, server, process.log)
-            check(n_threads(process) < FEW, f"{n_threads(process)} threads are left")
+            wait_until(lambda: n_threads(process) < FEW, "those of the clients that left are gone")
 
 
 main(test)

@@ -8,7 +8,7 @@
 /* Somebody who waits in a thread of its own, notes its turn, and ends it. */
 typedef struct {
     TurnTaker *taker;
-    GString *order; /* under the turnstile's order: one place, so one at a time */
+    GString *order; /* (nullable): there is one place, so one at a time notes its turn */
     char letter;
     gboolean was_given;
     GThread *thread;
@@ -27,7 +27,7 @@ take_turn(gpointer data)
     Turn turn;
 
     waiter->was_given = turn_begin(&turn, waiter->taker);
-    if (waiter->was_given)
+    if (waiter->was_given && waiter->order != NULL)
         g_string_append_c(waiter->order, waiter->letter);
     turn_end(&turn);
     return NULL;
@@ -53,12 +53,31 @@ start(Waiter *waiter, TurnTaker *taker, char letter, GString *order)
         g_usleep(100);
 }
 
-/* A holder goes on in slices all the while, so that nobody is counted out. */
+/* As if the turn had been given so long ago. Those who wait look at it. */
+static void
+make_old(Turn *turn, gint64 usec)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&turn->taker->turnstile->lock);
+
+    turn->since = g_get_monotonic_time() - usec;
+}
+
+/* However long this machine takes for what follows, the turn is within its slice, and nobody counts
+ * it out. */
+static void
+keep_new(Turn *turn)
+{
+    make_old(turn, -G_TIME_SPAN_HOUR);
+}
+
+/* Has the only place for as long as it likes. */
 static void
 hold(Turnstile *turnstile, Turn *turn, TurnTaker *taker)
 {
     turnstile_init(turnstile, 1);
     g_assert_true(turn_begin(turn, taker));
+    keep_new(turn);
 }
 
 static void
@@ -120,7 +139,7 @@ test_uncontended(void)
     g_assert_true(turn_begin(&two, &taker));
     g_assert_false(turn_begin(&none, &taker));
     turn_end(&none);
-    one.since -= TURNSTILE_SLICE_USEC;
+    make_old(&one, TURNSTILE_SLICE_USEC);
     g_assert_true(turn_continue(&one, &taker));
     turn_end(&one);
     turn_end(&one);
@@ -148,9 +167,8 @@ test_slices(void)
     turn_taker_init(&other, &turnstile, "here", is_set, &unwanted);
     hold(&turnstile, &turn, &taker);
     start(&waiter, &other, 'o', order);
-    turn.since = g_get_monotonic_time();
     g_assert_true(turn_continue(&turn, &taker)); /* the slice is not over */
-    turn.since -= TURNSTILE_SLICE_USEC;
+    make_old(&turn, TURNSTILE_SLICE_USEC);
     g_assert_true(turn_continue(&turn, &taker));
     g_assert_cmpstr(order->str, ==, "o");
     give_up(&turnstile, &turn, &waiter, 1);
@@ -174,12 +192,14 @@ test_tries(void)
     g_assert_cmpuint(turnstile.n_inside, ==, 1);
     turn_end(&held);
     g_assert_true(turn_try(&turn, &taker));
+    keep_new(&turn);
     g_assert_true(turn_try(&turn, &taker));
     g_assert_cmpuint(turnstile.n_inside, ==, 1);
-    turn.since -= TURNSTILE_SLICE_USEC;
+    make_old(&turn, TURNSTILE_SLICE_USEC);
     g_assert_false(turn_try(&turn, &taker)); /* he has it still, but for too long */
     g_assert_cmpuint(turnstile.n_inside, ==, 1);
     g_assert_true(turn_continue(&turn, &taker));
+    keep_new(&turn);
     g_assert_true(turn_try(&turn, &taker));
     turn_end(&turn);
     g_assert_cmpuint(turnstile.n_inside, ==, 0);
@@ -234,6 +254,7 @@ test_stuck(void)
     hold(&turnstile, &turn, &stuck);
     start(&waiters[0], &taker, 'x', order);
     start(&waiters[1], &taker, 'y', order);
+    make_old(&turn, TURNSTILE_STUCK_USEC);
     g_thread_join(waiters[0].thread);
     g_thread_join(waiters[1].thread);
     g_assert_cmpstr(order->str, ==, "xy");
@@ -255,7 +276,6 @@ test_stuck_beside_others(void)
     Turnstile turnstile;
     TurnTaker stuck, taker;
     Waiter waiters[2];
-    g_autoptr(GString) order = g_string_new(NULL);
     Turn lost, turn;
 
     turnstile_init(&turnstile, 2);
@@ -263,9 +283,11 @@ test_stuck_beside_others(void)
     turn_taker_init(&taker, &turnstile, "here", is_set, &unwanted);
     g_assert_true(turn_begin(&lost, &stuck));
     g_assert_true(turn_begin(&turn, &taker));
-    lost.since -= TURNSTILE_STUCK_USEC;
-    start(&waiters[0], &taker, 'x', order);
-    start(&waiters[1], &taker, 'y', order);
+    keep_new(&lost);
+    keep_new(&turn);
+    start(&waiters[0], &taker, 'x', NULL);
+    start(&waiters[1], &taker, 'y', NULL);
+    make_old(&lost, TURNSTILE_STUCK_USEC);
     turn_end(&turn);
     g_thread_join(waiters[0].thread);
     g_thread_join(waiters[1].thread);
