@@ -36,8 +36,8 @@ gboolean lounge_enter(Lounge *lounge, Guest *guest);
 typedef gboolean (*LoungeFunc)(gpointer client, gpointer data);
 
 /* Has @func see to whomever something has come from; waits for one for up to @timeout_ms (-1: as
- * long as it takes). Returns FALSE if @func has: that client and those behind it come first the next
- * time. One thread at a time. */
+ * long as it takes). Returns FALSE if @func has: that client and those behind it come first the
+ * next time. One thread at a time. */
 gboolean lounge_look(Lounge *lounge, int timeout_ms, LoungeFunc func, gpointer data);
 
 /* Whether some are left over from the last look. Who looks. */
