@@ -24,8 +24,8 @@
 /* How long a thread waits for a client. */
 #define WAIT_USEC (500 * G_TIME_SPAN_MILLISECOND)
 
-/* How long the thread takes on no client after a failure that time may mend, such as no free
- * descriptor. */
+/* How long accepting rests after a failure that time may mend, such as no free descriptor; and the
+ * lounge, by itself, after one such as no thread. */
 #define REST_USEC (200 * G_TIME_SPAN_MILLISECOND)
 
 /* The first of the thread's descriptors. */
@@ -47,7 +47,8 @@ struct _Acceptor {
     guint n_listeners; /* constant while the thread runs, as are the two arrays */
     Door *doors;
     struct pollfd *entries; /* the thread's alone */
-    gint64 rests_until;     /* the thread's alone */
+    gint64 rests_until;     /* the thread's alone, as is the next */
+    gint64 lounge_opens_at;
     const GPtrArray *listeners;
 };
 
@@ -143,7 +144,7 @@ static gint64
 choose_listeners(Acceptor *acceptor, gint64 now)
 {
     gboolean may_accept = acceptor->owner.may_accept(acceptor->owner.data);
-    gint64 next = acceptor->rests_until > now ? acceptor->rests_until : G_MAXINT64;
+    gint64 next = G_MAXINT64;
 
     for (guint i = 0; i < acceptor->n_listeners; i++) {
         const Listener *listener = g_ptr_array_index(acceptor->listeners, i);
@@ -174,13 +175,14 @@ timeout_ms(gint64 now, gint64 until)
 static gint64
 choose_lounge(Acceptor *acceptor, gint64 now)
 {
-    gboolean is_open = acceptor->rests_until <= now;
+    gboolean is_open = acceptor->lounge_opens_at <= now;
 
     acceptor->entries[ENTRY_LOUNGE] = (struct pollfd){
         .fd = is_open ? acceptor->owner.lounge->events : -1,
         .events = POLLIN,
     };
-    return is_open && lounge_is_behind(acceptor->owner.lounge) ? now : G_MAXINT64;
+    return lounge_is_behind(acceptor->owner.lounge) ? MAX(acceptor->lounge_opens_at, now)
+                                                    : G_MAXINT64;
 }
 
 static void
@@ -191,7 +193,7 @@ look_into_lounge(Acceptor *acceptor)
     if (entry->fd < 0 || (entry->revents == 0 && !lounge_is_behind(acceptor->owner.lounge)))
         return;
     if (!lounge_look(acceptor->owner.lounge, 0, acceptor->owner.see_on, acceptor->owner.data))
-        acceptor->rests_until = g_get_monotonic_time() + REST_USEC;
+        acceptor->lounge_opens_at = g_get_monotonic_time() + REST_USEC;
 }
 
 /* Sleeps until there is something to do. Returns whether clients are to be looked at. */

@@ -29,6 +29,7 @@ struct _StrataEngine {
     StrataCounters counters;
     ThreadSet threads; /* of connections */
     Lounge lounge;     /* of connections without a thread */
+    gboolean is_short; /* of threads for them, and that is told; of who looks into it */
     ConnectionOwner owner;
     Turnstile turnstile; /* for heavy work of all connections */
     Processors processors;
@@ -214,9 +215,14 @@ see_on(gpointer connection, gpointer data)
     StrataEngine *engine = data;
     g_autoptr(GError) error = NULL;
 
-    if (thread_set_start(&engine->threads, connection_work, connection, &error))
+    if (thread_set_start(&engine->threads, connection_work, connection, &error)) {
+        engine->is_short = FALSE;
         return TRUE;
-    connection_log_failure(connection, "has to wait: %s", error->message);
+    }
+    /* Once, however often it is tried again: other failures want to be logged, too. */
+    if (!engine->is_short)
+        connection_log_failure(connection, "has to wait: %s", error->message);
+    engine->is_short = TRUE;
     return FALSE;
 }
 

@@ -56,6 +56,26 @@ read_or_wait(StrataNode *node, guint64 offset, gsize length, guint8 *buffer, GEr
     return read_from_memory(node, offset, length, buffer, error);
 }
 
+/* @n_free: how many descriptors there are for it; it goes on without those it can do without. */
+static StrataEngine *
+make_engine(StrataExports *exports, guint n_free)
+{
+    struct rlimit limit, few;
+    StrataEngine *engine;
+    int next = dup(STDIN_FILENO);
+
+    g_assert_cmpint(next, >=, 0);
+    close(next);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    few = limit;
+    few.rlim_cur = (rlim_t)next + n_free;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+    engine = strata_engine_new(exports, NULL);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    return engine;
+}
+
+/* @data: (nullable): one descriptor is all that there is for the engine */
 static void
 set_up(Fixture *fixture, gconstpointer data)
 {
@@ -77,7 +97,8 @@ set_up(Fixture *fixture, gconstpointer data)
     fixture->path = g_build_filename(fixture->folder, "s", NULL);
     strata_exports_add(exports, "", NULL, graph, &error);
     g_assert_no_error(error);
-    fixture->engine = strata_engine_new(g_steal_pointer(&exports), 0);
+    fixture->engine = data != NULL ? make_engine(g_steal_pointer(&exports), 1)
+                                   : strata_engine_new(g_steal_pointer(&exports), NULL);
     address = address_new_unix(fixture->path);
     strata_engine_listen(fixture->engine, address, NULL, &error);
     g_assert_no_error(error);
@@ -218,6 +239,21 @@ test_stop_is_bounded(Fixture *fixture, gconstpointer data)
     close(stuck);
 }
 
+/* With no descriptor for those who rest, they keep their threads. */
+static void
+test_without_lounge(Fixture *fixture, gconstpointer data)
+{
+    int fd = enter(fixture);
+
+    for (guint i = 0; i < 3; i++) {
+        ask(fd, 0, 512);
+        assert_answered(fd, 512);
+        g_usleep(700 * G_TIME_SPAN_MILLISECOND); /* longer than a thread stays */
+    }
+    g_assert_true(strata_engine_stop(fixture->engine));
+    close(fd);
+}
+
 /* A socket that is handed over is closed when the engine cannot start: here for want of an eventfd.
  */
 static void
@@ -248,6 +284,7 @@ main(int argc, char **argv)
     g_test_add("/engine/others-are-served", Fixture, NULL, set_up, test_others_are_served,
                tear_down);
     g_test_add("/engine/stop-is-bounded", Fixture, NULL, set_up, test_stop_is_bounded, tear_down);
+    g_test_add("/engine/without-lounge", Fixture, "", set_up, test_without_lounge, tear_down);
     g_test_add_func("/engine/serve-takes-over", test_serve_takes_over);
     return g_test_run();
 }
