@@ -55,6 +55,13 @@ def wait_until(condition, what, seconds=30):
         time.sleep(0.005)
 
 
+def wait_for_log(process, words, count=1):
+    """A client may know of its fate before the log does. Returns the log."""
+    wait_until(lambda: read_text(process.log).count(words) >= count,
+               f"'{words}' in the log, {count} times")
+    return read_text(process.log)
+
+
 def count_workers(process):
     """The threads of a server that serve clients, or have just done so. A client that has asked for
     nothing for half a second has none."""

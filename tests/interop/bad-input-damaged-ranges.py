@@ -5,7 +5,7 @@ import re
 
 from bad_input import (CLUSTER, Image, Workspace, check, check_bad_range, check_rest_serves,
                        compose, connect, eight_clusters, l2_entry_offset, main, patch_be,
-                       read_text, stop, write)
+                       read_text, stop, wait_until, write)
 
 COPIED = 1 << 63
 
@@ -19,9 +19,9 @@ def serve_and_check(work, name, blob, bad, log_patterns, status_fails=True):
     check_rest_serves(handle, *bad)
     handle.shutdown()
     check(process.poll() is None, f"{name}: the server ended")
-    log = read_text(process.log)
     for pattern in (re.escape(name), *log_patterns):
-        check(re.search(pattern, log), f"{name}: the log says {log!r}, not '{pattern}'")
+        wait_until(lambda: re.search(pattern, read_text(process.log)),
+                   f"{name}: '{pattern}' in the log")
     check(stop(process) == 0, f"{name}: the server's exit status is {process.returncode}")
 
     handle = connect(work.serve_with_nbdkit("format=qcow2", path), ["base:allocation"])

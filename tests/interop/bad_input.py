@@ -14,13 +14,13 @@ import nbd
 
 import qcow2_writer
 from functions import (STRATA, STRATA_NBD, TestFailure, Workspace, block_status, check, connect,
-                       main, merge_extents, read_text, stop)
+                       main, merge_extents, read_text, stop, wait_until)
 from qcow2_writer import Image, compose, l2_entry_offset
 
 __all__ = ["CLUSTER", "Image", "STRATA_NBD", "Workspace", "check", "check_bad_range",
            "check_refused", "check_rest_serves", "compose", "connect", "eight_clusters",
            "l2_entry_offset", "main", "patch", "patch_be", "qcow2_writer", "read_text", "refuse",
-           "stop", "write"]
+           "stop", "wait_until", "write"]
 
 CLUSTER = 65536
 

@@ -3,7 +3,7 @@
 """With --force-share somebody writes to files that are served: it is logged once, the new state is
 what is answered, and what was added to the end of a file is an error, never zeros."""
 from nbd_case import MIB, Workspace, check, equal, run
-from functions import connect, error_of_read, read_text, wait_until, whole_maps
+from functions import connect, error_of_read, wait_for_log, wait_until, whole_maps
 
 DEPTH = "qemu:allocation-depth"
 
@@ -31,7 +31,7 @@ with Workspace() as work:
                "the zero clusters are there")
     run("qemu-io", "-f", "qcow2", "-c", "discard -q 0 64k", overlay)
     wait_until(lambda: connect(socket).pread(1, 0) == b"\0", "the cluster is discarded")
-    log = read_text(process.log)
+    log = wait_for_log(process, "overlay.qcow2 changed while it is open")
     equal(log.count("overlay.qcow2 changed while it is open"), 1, f"lines in the log: {log}")
     check("its content at 20" in log, f"the log does not say what changed: {log}")
 
@@ -44,6 +44,6 @@ with Workspace() as work:
     # Another layer is logged by itself.
     run("qemu-io", "-f", "qcow2", "-c", "write -q -z 2M 64k", base)
     wait_until(lambda: connect(socket).pread(1, 2 * MIB) == b"\0", "the base's zeros are there")
-    log = read_text(process.log)
+    log = wait_for_log(process, "base.qcow2 changed while it is open")
     equal(log.count("base.qcow2 changed while it is open"), 1, f"lines in the log: {log}")
     equal(log.count("overlay.qcow2 changed while it is open"), 1, f"lines in the log: {log}")

@@ -9,7 +9,7 @@ import time
 import nbd
 
 from nbd_case import MIB, Workspace, check, equal, run
-from functions import connect, error_of_read, read_text, wait_until
+from functions import connect, error_of_read, read_text, wait_for_log, wait_until
 
 DEPTH = "qemu:allocation-depth"
 
@@ -52,6 +52,5 @@ with Workspace() as work:
     except nbd.Error as error:
         equal(error.errnum, 5, "errno of the map")
     handle.shutdown()
-    log = read_text(process.log)
-    check("base.qcow2): the image was changed while it was open: its virtual size was 0x400000 and "
-          "is 0x800000; open it again" in log, f"the log does not say why: {log}")
+    wait_for_log(process, "base.qcow2): the image was changed while it was open: its virtual size "
+                 "was 0x400000 and is 0x800000; open it again")

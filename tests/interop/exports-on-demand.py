@@ -8,7 +8,8 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from functions import Workspace, check, connect, read_all, read_text, run, wait_until  # noqa: E402
+from functions import (Workspace, check, connect, read_all, run, wait_for_log,  # noqa: E402
+                       wait_until)
 from nbd_client import ERR_UNKNOWN, OPT_INFO, Client  # noqa: E402
 
 
@@ -80,7 +81,7 @@ def check_hidden_failure(process, socket):
     client.close()
     check(kind == ERR_UNKNOWN and
           told == b"cannot open the image: the server's log has the reason", f"told: {told}")
-    check("gone.qcow2" in read_text(process.log), f"the log does not say why: {read_text(process.log)}")
+    wait_for_log(process, "gone.qcow2")
 
 
 with Workspace() as work:

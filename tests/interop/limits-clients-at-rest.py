@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Clients that ask for nothing wait without a thread, and lose nothing by it."""
+import os
 import random
+import socket
 import struct
 import time
 
-from limits_case import IS_SANITIZED, bound_memory, check_log_says, count_workers, wait_until
-from nbd_case import CONTENT, MIB, SIZE, Workspace, equal, make_seed_images
+from limits_case import (IS_SANITIZED, bound_descriptors, bound_memory, count_workers, read_text,
+                         wait_for_log, wait_until)
+from nbd_case import CONTENT, MIB, SIZE, Workspace, check, equal, make_seed_images
 from functions import in_parallel
 from nbd_client import READ, REQUEST_MAGIC, Client
 from tls_case import Authority
@@ -65,10 +68,58 @@ def ask_without_threads(work, image):
     have_all_rest(process)
     bound_memory(process, MIB // 2)  # which is less than a stack
     client.send_request(READ, 0, 4)
-    check_log_says(process, "has to wait: ")
+    wait_for_log(process, "has to wait: ")
+    time.sleep(1)  # a few more attempts
+    equal(read_text(process.log).count("has to wait: "), 1, "how often the log says so")
     bound_memory(process, None)
+    client.socket.settimeout(10)  # sooner than any deadline, which would wake the server too
     equal(client.receive_simple()[1:], (0, CONTENT[:4]), "the answer")
     client.close()
+
+
+def stop_without_threads(work, image):
+    """Who rests then is closed all the same."""
+    if IS_SANITIZED:
+        return
+    os.environ["GLIBC_TUNABLES"] = "glibc.pthread.stack_cache_size=0"  # else it keeps some stacks
+    path, process = work.serve_process(image)
+    del os.environ["GLIBC_TUNABLES"]
+    clients = [Client(path).go() for _ in range(CLIENTS)]
+    have_all_rest(process)
+    bound_memory(process, MIB // 2)
+    process.terminate()
+    equal(process.wait(30), 0, "exit status without threads")
+    equal([client.is_closed() for client in clients], [True] * CLIENTS, "all were closed")
+
+
+def stop_while_one_waits(work, image):
+    if IS_SANITIZED:
+        return
+    path, process = work.serve_process(image)
+    client = Client(path).go()
+    have_all_rest(process)
+    bound_memory(process, MIB // 2)
+    client.send_request(READ, 0, 4)
+    wait_for_log(process, "has to wait: ")
+    process.terminate()
+    equal(process.wait(30), 0, "exit status while one waits for a thread")
+    client.close()
+
+
+def ask_when_nobody_can_be_accepted(work, image):
+    """Those who are in do not wait for those who are not."""
+    path, process = work.serve_process(image)
+    clients = [Client(path).go() for _ in range(CLIENTS)]
+    have_all_rest(process)
+    bound_descriptors(process, 0)
+    with socket.socket(socket.AF_UNIX) as outside:
+        outside.connect(path)
+        wait_for_log(process, "cannot accept a client: ")
+        began = time.monotonic()
+        for client in clients:
+            read_somewhere(client)
+        took = time.monotonic() - began
+    check(took < 0.1 * CLIENTS, f"{CLIENTS} answers took {took} s while one cannot be accepted")
 
 
 def stop_while_they_rest(process, path, pki=None):
@@ -95,3 +146,6 @@ with Workspace() as work:
     ask_when_threads_leave(process, path, pki)
     stop_while_they_rest(process, path, pki)
     ask_without_threads(work, image)
+    stop_without_threads(work, image)
+    stop_while_one_waits(work, image)
+    ask_when_nobody_can_be_accepted(work, image)

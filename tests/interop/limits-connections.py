@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-from limits_case import STRATA_NBD, check_log_says, count_descriptors, wait_until
+from limits_case import STRATA_NBD, count_descriptors, wait_for_log, wait_until
 from nbd_case import CONTENT, Workspace, check, equal, make_seed_images
 from nbd_client import Client, Closed, READ
 
@@ -25,7 +25,7 @@ def in_all(work, image):
     for _ in range(20):
         equal(is_turned_away(path), True, "the fourth")
     equal(clients[0].simple(READ, 0, 4), (0, CONTENT[:4]), "the first is served")
-    check_log_says(process, "turned away: there are 3 connections already (--max-connections)")
+    wait_for_log(process, "turned away: there are 3 connections already (--max-connections)")
     clients[2].close()
     wait_until(lambda: count_descriptors(process) < full, "a place is free")
     equal(Client(path).go().simple(READ, 0, 4), (0, CONTENT[:4]), "the next has the place")
@@ -52,7 +52,7 @@ def per_user(work, image):
     path, process = work.serve_process("--max-connections-per-peer=2", image)
     clients = [Client(path).go(), Client(path).go()]
     equal(is_turned_away(path), True, "a third of the same user")
-    check_log_says(process, "already (--max-connections-per-peer)")
+    wait_for_log(process, "already (--max-connections-per-peer)")
     for client in clients:
         equal(client.simple(READ, 0, 4), (0, CONTENT[:4]), "the two are served")
 
@@ -73,7 +73,7 @@ def per_host(work, image):
     process = work.start_with_pid_file(
         work.path("tcp.pid"), STRATA_NBD, "-b", "127.0.0.1", "-p", "0", "--pid-file",
         work.path("tcp.pid"), "--max-connections-per-peer=2", image)
-    check_log_says(process, "listening on nbd://127.0.0.1:")
+    wait_for_log(process, "listening on nbd://127.0.0.1:")
     with open(process.log, encoding="ascii") as log:
         port = int(log.readline().rsplit(":", 1)[1].strip("/\n"))
     kept = [greeting_from("127.0.0.1", port) for _ in range(2)]
@@ -81,7 +81,7 @@ def per_host(work, image):
     equal(greeting_from("127.0.0.1", port)[1], b"", "a third of that host")
     other, greeting = greeting_from("127.0.0.2", port)
     equal(len(greeting), 18, "one of another host")
-    check_log_says(process, "there are 2 connections from 127.0.0.1 already")
+    wait_for_log(process, "there are 2 connections from 127.0.0.1 already")
     for client in [other] + [client for client, _ in kept]:
         client.sendall(struct.pack(">I", 3))
         client.close()
@@ -115,7 +115,7 @@ def flood(work, image):
         work.path("flood.pid"), STRATA_NBD, "--persistent", "-b", "127.0.0.1", "-p", "0",
         # Those that have gone count until the server has noticed.
         "--max-connections-per-peer=0", "--pid-file", work.path("flood.pid"), image)
-    check_log_says(process, "listening on nbd://127.0.0.1:")
+    wait_for_log(process, "listening on nbd://127.0.0.1:")
     with open(process.log, encoding="ascii") as log:
         port = int(log.readline().rsplit(":", 1)[1].strip("/\n"))
     n_greeted, began = 0, time.monotonic()
@@ -124,7 +124,7 @@ def flood(work, image):
         equal(can_read(port, "127.0.0.2"), True, "a client at another address")
     most = 1000 + 500 * (time.monotonic() - began) + 1
     check(1000 <= n_greeted <= most, f"{n_greeted} of 5000 were greeted, not 1000 to {most:.0f}")
-    check_log_says(process, "turned away: 127.0.0.1 connects more than 500 times a second")
+    wait_for_log(process, "turned away: 127.0.0.1 connects more than 500 times a second")
     wait_until(lambda: can_read(port, "127.0.0.1"), "the one who flooded is served later")
 
 

@@ -6,8 +6,8 @@ import subprocess
 import threading
 import time
 
-from limits_case import STRATA_NBD, check_log_says
-from nbd_case import CONTENT, MIB, Workspace, check, equal, make_seed_images, run
+from limits_case import STRATA_NBD, wait_for_log
+from nbd_case import CONTENT, MIB, Workspace, check, equal, make_seed_images
 from nbd_client import Client, Closed, IHAVEOPT, READ
 
 STORAGE_SECONDS = 3  # what a read takes behind the slow storage
@@ -39,8 +39,8 @@ def handshake(path, process):
     equal(silent.is_closed(), True, "a silent client is cut")
     equal(without_option.is_closed(), True, "a client without an option is cut")
     equal(good.simple(READ, 0, 4), (0, CONTENT[:4]), "one in transmission is not")
-    check_log_says(process, "the client has chosen no export within the 1 s of "
-                   "--handshake-timeout")
+    wait_for_log(process, "the client has chosen no export within the 1 s of "
+                 "--handshake-timeout")
     late = Client(path).go()
     equal(late.simple(READ, 0, 4), (0, CONTENT[:4]), "nor one that comes later")
 
@@ -106,7 +106,7 @@ def idle(work, image):
     for _ in range(20):
         glutton.send_request(READ, 0, MIB)
     equal(silent.is_closed(), True, "a silent client is cut")
-    check_log_says(process, "no byte came or went within the 1 s of --idle-timeout")
+    wait_for_log(process, "no byte came or went within the 1 s of --idle-timeout")
     for check_beside in beside:
         check_beside.finish()
     try:
@@ -114,8 +114,8 @@ def idle(work, image):
             pass
     except Closed:
         pass
-    equal(run("grep", "-c", "--", "--idle-timeout", process.log).strip(), "2",
-          "cut: the silent one and the one that does not read")
+    log = wait_for_log(process, "--idle-timeout", 2)
+    equal(log.count("--idle-timeout"), 2, "cut: the silent one and the one that does not read")
 
 
 def idle_after_a_slow_handshake(path):

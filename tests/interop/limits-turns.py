@@ -5,7 +5,7 @@ not wait for it."""
 import struct
 import time
 
-from limits_case import check_log_says, check_memory, private_bytes, wait_until
+from limits_case import check_memory, private_bytes, wait_for_log
 from nbd_case import MIB, Workspace, check, equal, make_seed_images, run
 from nbd_client import (BLOCK_STATUS, CACHE, DONE, EXTENDED, OPT_GO, OPT_LIST, OPT_SET_META, READ,
                         Client)
@@ -95,7 +95,7 @@ def handshakes_are_bounded(work, image):
     for _ in range(1024):
         equal(client.option(OPT_LIST)[-1][0], 1, "NBD_OPT_LIST")
     equal(client.is_closed(), True, "1,024 options and no export")
-    check_log_says(process, "the client sent 1024 options and chose no export")
+    wait_for_log(process, "the client sent 1024 options and chose no export")
 
 
 with Workspace() as work:

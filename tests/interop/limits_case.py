@@ -6,10 +6,11 @@ import resource
 
 from nbd_case import check
 # Found by nbd_case:
-from functions import STRATA_NBD, count_workers, read_text, wait_until  # noqa: E402
+from functions import STRATA_NBD, count_workers, read_text, wait_for_log, wait_until  # noqa: E402
 
-__all__ = ["IS_SANITIZED", "STRATA_NBD", "bound_memory", "check_log_says", "check_memory",
-           "count_descriptors", "count_workers", "private_bytes", "read_text", "wait_until"]
+__all__ = ["IS_SANITIZED", "STRATA_NBD", "bound_descriptors", "bound_memory", "check_memory",
+           "count_descriptors", "count_workers", "private_bytes", "read_text", "wait_for_log",
+           "wait_until"]
 
 # Memory is measured, which meson would have the allocator touch where no program does.
 os.environ.pop("MALLOC_PERTURB_", None)
@@ -45,6 +46,9 @@ def bound_memory(process, more):
     resource.prlimit(process.pid, resource.RLIMIT_DATA, (soft, hard))
 
 
-def check_log_says(process, sentence):
-    wait_until(lambda: sentence in read_text(process.log), f"'{sentence}' in the log: "
-               f"{read_text(process.log)}")
+def bound_descriptors(process, more):
+    """How many more descriptors it may have than it has."""
+    numbers = {int(name) for name in os.listdir(f"/proc/{process.pid}/fd")}
+    first = next(i for i in range(len(numbers) + 1) if i not in numbers)
+    hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (first + more, hard))

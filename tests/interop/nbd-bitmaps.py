@@ -14,7 +14,7 @@ from nbd_case import MIB, Workspace, check, equal, run
 from nbd_client import BLOCK_STATUS, Client, EIO, OPT_SET_META, error_of
 
 from functions import (STRATA_NBD, block_status, connect, list_contexts, merge_extents, read_text,
-                       whole_maps)
+                       wait_for_log, wait_until, whole_maps)
 
 SIZE = 10 * MIB
 LONG = "b" * 1023
@@ -184,10 +184,9 @@ def in_use(work, overlay):
     equal(client.meta(OPT_SET_META, "", PREFIX + "fine", "base:allocation"),
           [(1, "base:allocation")], "what is selected of one in use")
     client.close()
-    log = read_text(process.log)
-    check(re.search("connection 2 from unix uid [0-9]+ pid [0-9]+: NBD_OPT_SET_META_CONTEXT: the bitmap "
-                    "'fine' of node 'overlay.qcow2' is in use: ", log),
-          f"the log does not say why: {log}")
+    why = ("connection 2 from unix uid [0-9]+ pid [0-9]+: NBD_OPT_SET_META_CONTEXT: the bitmap "
+           "'fine' of node 'overlay.qcow2' is in use: ")
+    wait_until(lambda: re.search(why, read_text(process.log)), f"'{why}' in the log")
     done = subprocess.run([STRATA_NBD, "--run", "true", "-B", "of base", "--bitmap=fine", overlay],
                           capture_output=True, text=True, check=False)
     equal((done.returncode, done.stdout), (1, ""), "status of --bitmap with one in use")
@@ -227,8 +226,7 @@ def damaged(work):
     equal(error, EIO, "status in the damage")
     check(message.startswith(PREFIX + "b: ") and "damaged.qcow2" in message,
           f"the message is {message}")
-    check(f"NBD_CMD_BLOCK_STATUS of 1048576 bytes at 0x500000: {PREFIX}b: " in
-          read_text(process.log), "the log does not name the context")
+    wait_for_log(process, f"NBD_CMD_BLOCK_STATUS of 1048576 bytes at 0x500000: {PREFIX}b: ")
     equal(client.status(6 * MIB, MIB)[ids[PREFIX + "b"]], [(MIB, 1)], "behind the damage")
     client.close()
     equal(map_of(socket, "base:allocation"), [(0, SIZE, 0)], "allocation without the bitmap")

@@ -6,6 +6,7 @@ import struct
 from nbd_case import CONTENT, MIB, SIZE, Workspace, check, equal, make_seed_images
 from nbd_client import (BLOCK_STATUS, Client, EIO, OPT_SET_META, READ, error_of,
                         put_together)
+from functions import read_text, wait_until
 
 GUEST = 2 * MIB + 65536  # the second data cluster of the overlay
 CLUSTER = 65536
@@ -51,11 +52,12 @@ def simple(path):
 
 
 def log(process):
-    with open(process.log, encoding="utf-8") as file:
-        lines = file.read().splitlines()
     for command in ("READ", "BLOCK_STATUS"):
-        wanted = ("connection 1 from unix uid ", f": NBD_CMD_{command} of 512 bytes at 0x210000: ", "overlay.qcow2")
-        check(any(all(part in line for part in wanted) for line in lines), f"log: {lines}")
+        wanted = ("connection 1 from unix uid ", f": NBD_CMD_{command} of 512 bytes at 0x210000: ",
+                  "overlay.qcow2")
+        wait_until(lambda: any(all(part in line for part in wanted)
+                               for line in read_text(process.log).splitlines()),
+                   f"a line of the log with {wanted}")
 
 
 def flood(path, process):

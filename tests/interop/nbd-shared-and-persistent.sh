@@ -53,6 +53,7 @@ echo go on >&3
 wait "$holder"
 wait "$waiter"
 assert_eq 10485760 "$(cat "$tmp/size")" "the second client's turn"
+wait_until "the second client in the log" grep -q 'connection 2: accepted' "$server_log"
 assert_eq "connection 1: closed
 connection 2: accepted" "$(grep -oE 'connection (1: closed|2: accepted)' "$server_log")" \
     "who comes after whom"

@@ -14,7 +14,7 @@ import nbd
 from nbd_case import MIB, Workspace, check, equal, run
 from nbd_client import Client, OPT_INFO, OPT_LIST, ERR_UNKNOWN, REP_ACK
 
-from functions import STRATA_NBD, connect, read_all, read_text, whole_maps
+from functions import STRATA_NBD, connect, read_all, wait_for_log, whole_maps
 
 # ID -> name. An ID goes before a name, and two of one name have none that is theirs.
 SNAPSHOTS = {"1": "first", "2": "twice", "3": "twice", "4": "2", "5": "a:b@overlay.qcow2",
@@ -129,8 +129,8 @@ def refusals(socket):
 
 def sharing(socket, process, before):
     """One graph for all who want the same snapshot, for as long as one of them does."""
-    log = read_text(process.log).splitlines()
-    equal([line for line in log if ": there is no export " not in line], [], "the log")
+    log = wait_for_log(process, '"vm@overlay.qcow2:FIRST"')  # the last that was refused
+    equal([line for line in log.splitlines() if ": there is no export " not in line], [], "the log")
     wait_for_descriptors(process, before, "nobody is connected")
     one = connect(socket, export="vm@overlay.qcow2:first")
     first = descriptors(process)
@@ -178,9 +178,8 @@ def failing_to_open(socket, process):
     message = message.decode()
     equal(message, "cannot open the image: one of its files cannot be opened or read; the server's log "
           "says more", "the reply's text")
-    log = read_text(process.log)
-    check("NBD_OPT_INFO: cannot open the snapshot: " in log and "Too many open files" in log,
-          f"the log says {log}")
+    wait_for_log(process, "NBD_OPT_INFO: cannot open the snapshot: ")
+    wait_for_log(process, "Too many open files")
     equal(client.option(OPT_INFO, client.info_data("vm@overlay.qcow2:first"))[-1][0], REP_ACK,
           "the next try")
     client.close()

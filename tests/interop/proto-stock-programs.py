@@ -10,6 +10,7 @@ import subprocess
 import nbd
 
 from nbd_case import CONTENT, MIB, SIZE, Workspace, check, equal, make_seed_images, run
+from functions import wait_for_log
 
 CLIENT_PATH = "/usr/sbin:/sbin:" + os.environ["PATH"]
 
@@ -144,7 +145,7 @@ def client(path, *options):
     return done.stdout.decode()
 
 
-def with_nbd_client(path, log):
+def with_nbd_client(path, process):
     listed = client(path, "-l")
     for name in ("disk", "disk@overlay.qcow2", "disk@base.qcow2"):
         check(f"\n{name}: " in listed or f"\n{name}\n" in listed, f"nbd-client -l: {listed}")
@@ -153,16 +154,14 @@ def with_nbd_client(path, log):
         check(f"size = {SIZE // MIB}MB" in said, f"nbd-client {options}: {said}")
     said = client(path, "/dev/nbd0", "-name", "nothing")
     check("size = " not in said, f"nbd-client on an export that is not there: {said}")
-    with open(log, encoding="utf-8") as file:
-        told = file.read()
     for option in ("NBD_OPT_LIST", "NBD_OPT_GO", "NBD_OPT_EXPORT_NAME", "NBD_OPT_ABORT"):
-        check(option in told, f"nbd-client never sent {option}")
+        wait_for_log(process, option)
 
 
 with Workspace() as workspace:
     top = make_seed_images(workspace)
     socket, process = workspace.serve_process("--verbose", "-x", "disk", "-D", "words", top)
-    with_nbd_client(socket, process.log)
+    with_nbd_client(socket, process)
     with_nbdinfo(socket)
     with_libnbd(socket)
     libnbd_haggles(socket)

@@ -12,7 +12,7 @@ import nbd
 
 from fake_server import OPT_SET_META, FakeServer
 from remote_case import Workspace, check, connect, main, nbd_node
-from functions import block_status, merge_extents, read_text, wait_until
+from functions import block_status, merge_extents, read_text, wait_for_log, wait_until
 
 M = 1 << 20
 N_BITMAPS = 1000
@@ -88,7 +88,7 @@ def check_at_once(socket, process):
     check(watch.most < FEW, f"{watch.most} descriptors for eight clients")
 
 
-def check_refused(socket, server, log):
+def check_refused(socket, server, process):
     """What fails takes no place from the others."""
     server.refused = [f"{PREFIX}b{i}" for i in range(900, 920)]
     for i in range(900, 920):
@@ -97,7 +97,7 @@ def check_refused(socket, server, log):
             check(False, f"bitmap {i} was told, and is not there")
         except nbd.Error as error:
             check(error.errno == "EIO", f"bitmap {i}: the error is {error.errno}")
-    check("does not grant them" in read_text(log), f"the log does not tell: {read_text(log)}")
+    wait_for_log(process, "does not grant them")
     check_bitmaps(socket, range(20, 40))
 
 
@@ -111,7 +111,7 @@ def test():
                                                  "json:" + json.dumps(words))
             check_one_after_the_other(socket, process)
             check_at_once(socket, process)
-            check_refused(socket, server, process.log)
+            check_refused(socket, server, process)
             wait_until(lambda: n_threads(process) < FEW, "those of the clients that left are gone")
 
 

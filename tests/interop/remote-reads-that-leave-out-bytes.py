@@ -10,7 +10,7 @@ import nbd
 
 from fake_server import FakeServer
 from remote_case import Workspace, check, connect, main, nbd_node
-from functions import read_text
+from functions import wait_for_log
 
 M = 1 << 20
 DATA, HOLE = 1, 2
@@ -62,7 +62,7 @@ def expected(pieces, length):
     return bytes(content)
 
 
-def check_bad(what, log, handle, length):
+def check_bad(what, process, handle, length):
     # The memory that such a read would be answered from, if it were.
     for _ in range(4):
         handle.pread(length, 0)
@@ -72,8 +72,8 @@ def check_bad(what, log, handle, length):
               "bytes that the server did not send")
     except nbd.Error as error:
         check(error.errno == "EIO", f"{what}: the error is {error.errno}")
-    words = "twice" if what in ("one half twice", "an overlap") else "does not tell all"
-    check(words in read_text(log), f"{what}: the log does not tell: {read_text(log)}")
+    wait_for_log(process, "twice" if what in ("one half twice", "an overlap") else
+                 "does not tell all")
 
 
 def test():
@@ -84,7 +84,7 @@ def test():
             handle = connect(socket)
             for length in (512, 65536, 262144):
                 for what, server.pieces in BAD.items():
-                    check_bad(what, process.log, handle, length)
+                    check_bad(what, process, handle, length)
                 for what, server.pieces in GOOD.items():
                     check(bytes(handle.pread(length, M // 2)) == expected(server.pieces, length),
                           f"{what}: not what the server told")

@@ -12,7 +12,7 @@ import time
 import nbd
 
 from remote_case import Workspace, check, connect, main, nbd_node, over, run, uri_of
-from functions import STRATA_NBD, block_status, first_difference, read_text, stop
+from functions import STRATA_NBD, block_status, first_difference, read_text, stop, wait_for_log
 
 M = 1 << 20
 
@@ -112,9 +112,8 @@ def check_gone(work, base, top):
     check(bytes(handle.pread(M, 100 * M)) == bytes([99]) * M, "the overlay's own content")
     check(block_status(handle, M, 100 * M)["base:allocation"] == [(100 * M, M, 0)],
           "the overlay's own status")
-    log = read_text(server.log)
-    check("no connection to the server for 2 seconds: connect: " in log and
-          f"(nbd+unix:///?socket={base.socket})" in log, f"the log does not tell: {log}")
+    wait_for_log(server, "no connection to the server for 2 seconds: connect: ")
+    wait_for_log(server, f"(nbd+unix:///?socket={base.socket})")
 
     base.start()
     deadline = time.monotonic() + 30
@@ -138,9 +137,8 @@ def check_changed(work, base, handle, server):
         check(False, "read from another image as if it were ours")
     except nbd.Error:
         pass
-    log = read_text(server.log)
-    check("what the server exports has changed since it was opened: its size is 535822336, and was "
-          "536870912" in log, f"the log does not tell: {log}")
+    wait_for_log(server, "what the server exports has changed since it was opened: its size is "
+                 "535822336, and was 536870912")
     # Ending does not wait for a server that is not there.
     base.kill()
     began = time.monotonic()

@@ -85,6 +85,7 @@ def check_warnings(work):
     for mode, warns in ((0o600, True), (0o644, False)):
         os.chmod(config, mode)
         server = work.serve_process("--user=nobody", "--config", config)[1]
+        stop(server)
         log = read_text(server.log)
         check((f"the user of --user cannot read '{config}'" in log) == warns, f"{mode:o}: {log}")
 

@@ -6,8 +6,8 @@ import ssl
 
 from nbd_case import CONTENT, Workspace, check, equal, make_seed_images
 from nbd_client import READ, Client, Closed
-from functions import read_text
-from tls_case import ALICE, PAST, Authority, wait_for_log
+from functions import read_text, wait_for_log
+from tls_case import ALICE, PAST, Authority
 
 EVIL = 'cn = "mallory\u202e"\n'
 

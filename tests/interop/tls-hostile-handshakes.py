@@ -11,7 +11,8 @@ import struct
 
 from nbd_case import CONTENT, Workspace, check, equal, make_seed_images
 from nbd_client import IHAVEOPT, OPT_GO, OPT_STARTTLS, READ, REP_ACK, REQUEST_MAGIC, Client
-from tls_case import Authority, wait_for_log
+from functions import wait_for_log
+from tls_case import Authority
 
 ENOUGH = 4 << 20
 

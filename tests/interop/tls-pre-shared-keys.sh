@@ -60,7 +60,8 @@ check_clients
 assert_fails_with 'gnutls|TLS' nbdinfo --size "nbds+unix:///?socket=$sock&tls-certificates=$tmp/pki"
 says "the client's pre-shared key, or the name of it, is perhaps wrong (An illegal parameter"
 says '.*or kind of credentials that both sides have (Insufficient credentials'
-grep -q 'TLS: TLS1.3, .*, kernel TLS: [a-z ]*, key of "bob"' "$server_log" || fail "$(cat "$server_log")"
+wait_until "TLS 1.3 and the key of bob in the log" \
+    grep -q 'TLS: TLS1.3, .*, kernel TLS: [a-z ]*, key of "bob"' "$server_log"
 stop_process "$server_pid" || fail "the server ended badly"
 
 # TLS 1.2 has other cipher suites for keys.
@@ -71,7 +72,8 @@ EOF
 start_strata_nbd "$sock" -v --tls=require --tls-psk="$keys" "$image"
 GNUTLS_SYSTEM_PRIORITY_FILE=$tmp/tls.conf nbdcopy "$(uri alice "$keys")" "$tmp/old.raw"
 cmp "$tmp/old.raw" "$tmp/flat.raw" || fail "the copy over TLS 1.2 differs"
-grep -q 'TLS: TLS1.2, .*PSK.*, key of "alice"' "$server_log" || fail "$(cat "$server_log")"
+wait_until "TLS 1.2 and the key of alice in the log" \
+    grep -q 'TLS: TLS1.2, .*PSK.*, key of "alice"' "$server_log"
 stop_process "$server_pid" || fail "the server ended badly"
 
 # Both: a key is as good as a certificate.

@@ -10,10 +10,10 @@ import subprocess
 
 import nbd
 
-from nbd_case import CONTENT, Workspace, check, equal, make_seed_images
+from nbd_case import CONTENT, Workspace, equal, make_seed_images
 from nbd_client import READ, Client, Closed
-from functions import STRATA_NBD, read_text, run
-from tls_case import Authority, wait_for_log
+from functions import STRATA_NBD, read_text, run, wait_for_log
+from tls_case import Authority
 
 
 def hang_up(process, sentence):
@@ -42,7 +42,7 @@ def certificates(work, image):
 
     os.rename(ours.path("server-key.pem"), ours.path("away"))
     hang_up(process, "stay as they were")
-    check("server-key.pem" in read_text(process.log), "the file is not named")
+    wait_for_log(process, "server-key.pem")
     equal(can_enter(path, trusts_ours), True, "the old certificate after a bad one")
 
     for name in ("ca-cert.pem", "server-cert.pem", "server-key.pem"):

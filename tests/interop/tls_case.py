@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # tls_case.py - certificates for tests, made by certtool, and the TLS of Python's clients.
 import ssl
-import time
 
-from functions import check, read_text, run
+from functions import run
 
 DAYS = "expiration_days = 2\n"
 PAST = 'activation_date = "2020-01-01 00:00:00"\nexpiration_date = "2020-01-02 00:00:00"\n'
@@ -68,13 +67,3 @@ class Authority:
             pki = of or self
             context.load_cert_chain(pki.path(who + "-cert.pem"), pki.path(who + "-key.pem"))
         return context
-
-
-def wait_for_log(process, text, count=1):
-    """A client may know of its fate before the log does. Returns the log."""
-    deadline = time.monotonic() + 30
-    while read_text(process.log).count(text) < count:
-        check(process.poll() is None and time.monotonic() < deadline,
-              f"no {count} times '{text}' in the log: {read_text(process.log)}")
-        time.sleep(0.01)
-    return read_text(process.log)
