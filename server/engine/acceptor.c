@@ -203,11 +203,11 @@ wait_for_clients(Acceptor *acceptor)
     gint64 due = acceptor->owner.look(acceptor->owner.data);
     gint64 now = g_get_monotonic_time();
     gint64 until = MIN(MIN(choose_listeners(acceptor, now), choose_lounge(acceptor, now)), due);
+    nfds_t n_entries = ENTRY_LISTENERS + acceptor->n_listeners;
     guint64 count;
 
     acceptor->entries[ENTRY_WAKE] = (struct pollfd){ .fd = acceptor->wake, .events = POLLIN };
-    if (poll(acceptor->entries, ENTRY_LISTENERS + acceptor->n_listeners, timeout_ms(now, until)) <=
-        0)
+    if (poll(acceptor->entries, n_entries, timeout_ms(now, until)) <= 0)
         return FALSE;
     /* Empty is as good. */
     if (acceptor->entries[ENTRY_WAKE].revents != 0 &&

@@ -221,7 +221,8 @@ see_on(gpointer connection, gpointer data)
     }
     /* Once, however often it is tried again: other failures want to be logged, too. */
     if (!engine->is_short)
-        connection_log_failure(connection, "has to wait: %s", error->message);
+        connection_log_failure(connection, "has to wait for a thread (ulimit -u, ulimit -v): %s",
+                               error->message);
     engine->is_short = TRUE;
     return FALSE;
 }

@@ -15,11 +15,10 @@ typedef struct {
 
 typedef struct {
     int events;         /* epoll(7) of those who rest; -1: there was none to be had */
+    GQueue ready;       /* of those whom something has come from; who looks has them alone */
     GMutex lock;        /* guards what follows */
     gboolean is_closed; /* nobody rests any more */
-    guint n_guests;
-
-    GQueue ready; /* of those whom something has come from; who looks has them alone */
+    guint n_guests;     /* those in .ready included */
 } Lounge;
 
 void lounge_init(Lounge *lounge);

@@ -68,9 +68,9 @@ def ask_without_threads(work, image):
     have_all_rest(process)
     bound_memory(process, MIB // 2)  # which is less than a stack
     client.send_request(READ, 0, 4)
-    wait_for_log(process, "has to wait: ")
+    wait_for_log(process, "has to wait for a thread ")
     time.sleep(1)  # a few more attempts
-    equal(read_text(process.log).count("has to wait: "), 1, "how often the log says so")
+    equal(read_text(process.log).count("has to wait for a thread "), 1, "how often the log says so")
     bound_memory(process, None)
     client.socket.settimeout(10)  # sooner than any deadline, which would wake the server too
     equal(client.receive_simple()[1:], (0, CONTENT[:4]), "the answer")
@@ -100,7 +100,7 @@ def stop_while_one_waits(work, image):
     have_all_rest(process)
     bound_memory(process, MIB // 2)
     client.send_request(READ, 0, 4)
-    wait_for_log(process, "has to wait: ")
+    wait_for_log(process, "has to wait for a thread ")
     process.terminate()
     equal(process.wait(30), 0, "exit status while one waits for a thread")
     client.close()
