@@ -280,6 +280,27 @@ test_work_that_starts_work(void)
     work_clear(&work);
 }
 
+/* Who has given up joins nobody: a thread that ends then lets itself go. */
+static void
+test_given_up(void)
+{
+    ThreadSet set;
+    Work work;
+
+    thread_set_init(&set);
+    work_init(&work, FALSE);
+    start(&set, &work);
+    wait_until(&work, &work.n_begun, 1);
+    g_assert_false(thread_set_wait(&set, 0));
+    let_end(&work);
+    while (count(&set, FALSE) > 0)
+        g_usleep(200);
+    g_assert_null(set.finished);
+    g_assert_true(thread_set_wait(&set, -1));
+    thread_set_clear(&set);
+    work_clear(&work);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -290,6 +311,7 @@ main(int argc, char **argv)
     g_test_add_func("/threads/wait", test_wait);
     g_test_add_func("/threads/hurry-finds-only-parked-ones", test_hurry_finds_only_parked_ones);
     g_test_add_func("/threads/work-that-starts-work", test_work_that_starts_work);
+    g_test_add_func("/threads/given-up", test_given_up);
     g_test_add_func("/threads/thread-finds-work", test_thread_finds_work);
     return g_test_run();
 }
